@@ -1,0 +1,1 @@
+"""Product telemetry for self-hosted business software."""

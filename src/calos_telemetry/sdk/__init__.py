@@ -1,0 +1,1 @@
+"""What runs inside the application: middleware → policy → obfuscate → record → rollup → report → license."""
