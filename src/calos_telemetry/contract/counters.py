@@ -1,0 +1,37 @@
+"""The closed list of counters in ``telemetry_aggregates``: every number is a (counter, key, value)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calos_telemetry.contract.fields import Sensitivity
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One counter: what it counts, what its key means, why it exists."""
+
+    name: str
+    what: str
+    key: str
+    why: str
+    sensitivity: Sensitivity = Sensitivity.TECHNICAL
+    required: bool = True
+
+
+COUNTERS: tuple[Counter, ...] = (
+    Counter("requests", "requests", "status class, such as 2xx", "shows load and health"),
+    Counter("method", "requests", "HTTP method", "tells reading from changing"),
+    Counter("hour", "requests", "hour of the day in UTC, 00 to 23", "shows peak hours"),
+    Counter("style", "requests", "route style", "shows REST against GraphQL"),
+    Counter("bytes_in", "bytes of request bodies", "empty", "plans bandwidth"),
+    Counter("bytes_out", "bytes of response bodies", "empty", "plans bandwidth"),
+    Counter("feature", "uses of a feature", "name of the feature", "shows adoption", Sensitivity.INTERACTION),
+    Counter("error", "failures", "category", "shows what breaks"),
+    Counter("country", "requests", "ISO 3166 code", "shows where", Sensitivity.INTERACTION, required=False),
+    Counter("browser", "requests", "browser family", "decides support", Sensitivity.INTERACTION, required=False),
+    Counter("os", "requests", "operating system family", "decides support", Sensitivity.INTERACTION, required=False),
+    Counter("choice", "uses of a closed choice", "feature.key=value", "shows what is chosen", Sensitivity.INTERACTION),
+)
+
+COUNTER_NAMES = frozenset(counter.name for counter in COUNTERS)

@@ -1,0 +1,189 @@
+"""The five events: what one obfuscated record may hold, and how it is written to the spool and to the database.
+
+An event never carries its time or its id: those belong to the envelope (the spool record, the row).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+
+from calos_telemetry.contract.fields import (
+    HASH,
+    MAX_COUNT,
+    MAX_MESSAGE,
+    MAX_NAME,
+    MAX_PATH,
+    MAX_STACK,
+    Sensitivity,
+    declared,
+)
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"})
+OTHER_METHOD = "OTHER"
+UNMATCHED = "(unmatched)"
+STYLES = frozenset({"rest", "graphql", "rpc", "websocket", "page", "static"})
+CATEGORIES = frozenset({"database", "network", "timeout", "validation", "authentication", "payment", "api", "other"})
+
+_INTERACTION = Sensitivity.INTERACTION
+_PSEUDONYMOUS = Sensitivity.PSEUDONYMOUS
+
+Method = Annotated[
+    str, declared("HTTP method, or OTHER", "tells reading from changing", pattern=r"^[A-Z]{1,8}$", max_length=8)
+]
+Template = Annotated[
+    str,
+    declared("URL path with every identifier replaced by :id", "names the part of the product", max_length=MAX_PATH),
+]
+Status = Annotated[int, declared("HTTP status code", "tells success from failure", ge=0, le=999)]
+FeatureName = Annotated[
+    str,
+    declared("name of a product feature", "shows which features are used", _INTERACTION, max_length=MAX_NAME),
+]
+UserHash = Annotated[
+    str,
+    declared(
+        "keyed hash of the user id, 16 hex digits; the key never leaves the install",
+        "counts distinct users on the install",
+        _PSEUDONYMOUS,
+        pattern=HASH,
+    ),
+]
+SessionHash = Annotated[
+    str,
+    declared("keyed hash of the session, 16 hex digits", "groups requests into sessions", _PSEUDONYMOUS, pattern=HASH),
+]
+Category = Annotated[str, declared("kind of failure, from a closed list", "shows what breaks", max_length=20)]
+DurationUs = Annotated[int, declared("elapsed time in µs", "shows what is slow", ge=0, le=MAX_COUNT)]
+Bytes = Annotated[int, declared("size of a body in bytes", "plans bandwidth", ge=0, le=MAX_COUNT)]
+Country = Annotated[
+    str,
+    declared(
+        "ISO 3166 country of the visitor; the address is not kept", "shows where the product is used", _INTERACTION,
+        required=False, pattern=r"^[A-Z]{2}$",
+    ),
+]  # fmt: skip
+Family = Annotated[
+    str,
+    declared("browser or operating system family", "decides what to support", _INTERACTION, required=False,
+             max_length=40),
+]  # fmt: skip
+Style = Annotated[str, declared("style of the route, from a closed list", "shows REST against GraphQL", max_length=10)]
+
+
+class ApiRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One HTTP request that was answered."""
+
+    method: Method
+    path: Template
+    status: Status
+    duration_us: DurationUs
+    request_bytes: Bytes = 0
+    response_bytes: Bytes = 0
+    feature: FeatureName | None = None
+    user: UserHash | None = None
+    session: SessionHash | None = None
+    country: Country | None = None
+    browser: Family | None = None
+    os: Family | None = None
+    style: Style = "rest"
+    error: Category | None = None
+
+
+class FeatureUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One use of a feature, reported by the application."""
+
+    feature: FeatureName
+    metadata: Annotated[
+        dict[str, Any],
+        declared("declared keys with closed values; everything else is [REDACTED]", "shows how a feature is used",
+                 _INTERACTION),
+    ] = {}  # fmt: skip
+    user: UserHash | None = None
+    session: SessionHash | None = None
+
+
+class ErrorEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One failure: an unhandled exception, or one the application reported."""
+
+    category: Category
+    name: Annotated[str, declared("class of the exception", "groups failures", max_length=MAX_NAME)]
+    message: Annotated[str, declared("scrubbed message", "explains the failure", required=False,
+                                     max_length=MAX_MESSAGE)] = ""  # fmt: skip
+    stack: Annotated[str, declared("at most five scrubbed lines, innermost first", "locates the failure",
+                                   required=False, max_length=MAX_STACK)] = ""  # fmt: skip
+    path: Template | None = None
+    method: Method | None = None
+    status: Status | None = None
+    user: UserHash | None = None
+    session: SessionHash | None = None
+
+
+class SessionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The application says that a session began or ended."""
+
+    action: Annotated[str, declared("start or end", "measures sessions", _INTERACTION, pattern=r"^(start|end)$")]
+    session: SessionHash
+    user: UserHash | None = None
+
+
+class Performance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One measured operation that is not a request: a transaction, a database query."""
+
+    metric: Annotated[str, declared("what was measured, from a closed list", "shows what is slow", max_length=40)]
+    duration_us: DurationUs
+    name: Annotated[str, declared("name of the operation", "shows what is slow", max_length=MAX_NAME)] = ""
+    success: Annotated[bool, declared("whether it succeeded", "shows what fails")] = True
+
+
+Event: TypeAlias = ApiRequest | FeatureUsage | ErrorEvent | SessionEvent | Performance
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    "api_request": ApiRequest,
+    "feature_usage": FeatureUsage,
+    "error": ErrorEvent,
+    "session": SessionEvent,
+    "performance": Performance,
+}
+TYPE_NAMES: dict[type[Event], str] = {kind: name for name, kind in EVENT_TYPES.items()}
+
+# Spool record: u8 number of the type, u64 unix ms, MessagePack map.  Numbers are never reused.
+_HEAD = struct.Struct("<BQ")
+_NUMBERS: dict[type[Event], int] = {kind: number for number, kind in enumerate(EVENT_TYPES.values(), start=1)}
+_DECODERS: dict[int, msgspec.msgpack.Decoder[Event]] = {
+    number: msgspec.msgpack.Decoder(kind) for kind, number in _NUMBERS.items()
+}
+_encode = msgspec.msgpack.Encoder().encode
+_head = _HEAD.pack
+_encode_json = msgspec.json.Encoder().encode
+
+
+def to_record(at: int, event: Event) -> bytes:
+    """Return the spool record of ``event`` that happened at ``at`` (unix ms)."""
+    return _head(_NUMBERS[type(event)], at) + _encode(event)
+
+
+def from_record(record: bytes) -> tuple[int, Event]:
+    """Read a spool record: ``(unix ms, event)``.  Raises ``ValueError`` on a record this code does not know."""
+    if len(record) < _HEAD.size:
+        raise ValueError("a spool record is shorter than its head")
+    number, at = _HEAD.unpack_from(record)
+    decoder = _DECODERS.get(number)
+    if decoder is None:
+        raise ValueError(f"a spool record holds event type {number}, which this version does not know")
+    return at, decoder.decode(memoryview(record)[_HEAD.size :])
+
+
+def to_json(event: Event) -> str:
+    """Return the ``event_data`` of a row."""
+    return _encode_json(event).decode()
+
+
+def from_json(event_type: str, event_data: str) -> Event:
+    """Read the ``event_data`` of a row of ``event_type``.  Raises ``ValueError`` (msgspec's own is one)."""
+    kind = EVENT_TYPES.get(event_type)
+    if kind is None:
+        raise ValueError(f"{event_type!r} is not an event type")
+    return msgspec.json.decode(event_data, type=kind)

@@ -1,0 +1,100 @@
+"""All settings, frozen, in one place: the environment is read here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from calos_telemetry.errors import SettingsError
+
+DEFAULT_SERVER = "https://license.calos.sh"
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"", "0", "false", "no", "off"})
+
+
+def _default_home() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "calos-telemetry"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one install behaves.  Every field has an environment variable, named in its comment."""
+
+    home: Path = field(default_factory=_default_home)  # CALOS_HOME: the state directory
+    public_host: str | None = None  # CALOS_PUBLIC_HOST: the host name visitors use; wins over the Host header
+    license_key: str | None = None  # CALOS_LICENSE_KEY: the key itself, or the path of a file that holds it
+    telemetry_disabled: bool = False  # TELEMETRY_DISABLED: obeyed for a proven Enterprise license
+    server: str = DEFAULT_SERVER  # CALOS_LICENSE_SERVER: base URL of the vendor's license server
+    vendor_key: str | None = None  # CALOS_VENDOR_KEY: the vendor's root public key, base64url
+    operator_token: str | None = None  # CALOS_OPERATOR_TOKEN: opens /api/telemetry/ from elsewhere than loopback
+    app_version: str = "0"  # CALOS_APP_VERSION: version of the application, reported with every verification
+    drain_seconds: float = 300.0  # CALOS_DRAIN_SECONDS: how often the spool is moved into the database
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without touching the disk.  Raises :class:`SettingsError`."""
+        _check_url("CALOS_LICENSE_SERVER", self.server)
+        if self.drain_seconds <= 0:
+            raise SettingsError(f"CALOS_DRAIN_SECONDS is {self.drain_seconds}: give a number of seconds above 0")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings from ``environ`` (the process environment by default)."""
+        env = os.environ if environ is None else environ
+        return cls(
+            home=Path(env["CALOS_HOME"]).expanduser() if env.get("CALOS_HOME") else _default_home(),
+            public_host=env.get("CALOS_PUBLIC_HOST") or None,
+            license_key=env.get("CALOS_LICENSE_KEY") or None,
+            telemetry_disabled=_flag(env, "TELEMETRY_DISABLED"),
+            server=env.get("CALOS_LICENSE_SERVER") or DEFAULT_SERVER,
+            vendor_key=env.get("CALOS_VENDOR_KEY") or None,
+            operator_token=env.get("CALOS_OPERATOR_TOKEN") or None,
+            app_version=env.get("CALOS_APP_VERSION") or "0",
+            drain_seconds=_number(env, "CALOS_DRAIN_SECONDS", 300.0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How the vendor's license server behaves.  Every field has an environment variable, named in its comment."""
+
+    home: Path = field(default_factory=lambda: _default_home() / "server")  # CALOS_SERVER_HOME: keys and databases
+    admin_token: str | None = None  # CALOS_SERVER_ADMIN_TOKEN: opens the vendor's pages from elsewhere than loopback
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> ServerSettings:
+        """Read the settings from ``environ`` (the process environment by default)."""
+        env = os.environ if environ is None else environ
+        home = env.get("CALOS_SERVER_HOME")
+        return cls(
+            home=Path(home).expanduser() if home else _default_home() / "server",
+            admin_token=env.get("CALOS_SERVER_ADMIN_TOKEN") or None,
+        )
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    value = env.get(name, "").strip().lower()
+    if value not in _TRUE | _FALSE:
+        raise SettingsError(f"{name} is {value!r}: give true or false")
+    return value in _TRUE
+
+
+def _number(env: Mapping[str, str], name: str, default: float) -> float:
+    value = env.get(name, "").strip()
+    try:
+        return float(value) if value else default
+    except ValueError:
+        raise SettingsError(f"{name} is {value!r}: give a number of seconds") from None
+
+
+def _check_url(name: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SettingsError(f"{name} is {url!r}: give a URL such as {DEFAULT_SERVER}")

@@ -1,0 +1,68 @@
+"""Opening a database: SQLite with a rollback journal and full sync, migrated before first use.
+
+Why not WAL: a drain is one transaction every few minutes, WAL before SQLite 3.51.3 can lose committed transactions
+when two connections write and checkpoint at once, and only ``synchronous=FULL`` makes it safe to delete a spool file
+once its rows are committed (``docs/decisions/0004-sqlite.md``).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
+
+from calos_telemetry.errors import StoreError
+from calos_telemetry.private_files import ensure_directory
+from calos_telemetry.store.migrate import Schema, migrate
+
+BUSY_SECONDS = 30.0
+
+
+def open_sqlite(path: Path, *schemas: Schema) -> Engine:
+    """Open (or create, mode 0600) the SQLite file at ``path`` and bring ``schemas`` up to date.
+
+    Raises :class:`StoreError` when the file is unreadable, corrupt, not SQLite, or newer than this code.
+    """
+    _create_private(path)
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    try:
+        for schema in schemas:
+            migrate(engine, schema, lock=path.with_suffix(".lock"))
+    except DatabaseError as error:
+        engine.dispose()
+        raise StoreError(f"{path} cannot be used as a database ({error.orig}): move it aside or restore it") from None
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that takes the write lock at once, so that it can never fail half way for want of it."""
+    with engine.connect().execution_options(calos_write=True) as connection, connection.begin():
+        yield connection
+
+
+def _create_private(path: Path) -> None:
+    ensure_directory(path.parent)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened ({error.strerror}): check its owner and permissions") from None
+
+
+def _configure(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves: the driver's own would take the write lock too late
+    connection.execute("PRAGMA journal_mode=DELETE")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("calos_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,42 @@
+"""What only an install keeps beside the telemetry: how far each spool file is drained, the books, the ledger."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, Text
+
+install = MetaData()
+
+spool_cursors = Table(
+    "spool_cursors",
+    install,
+    Column("file_id", String(32), primary_key=True, comment="the spool file"),
+    Column("position", BigInteger, nullable=False, comment="bytes of it that are in the database"),
+    Column("drained_at", BigInteger, nullable=False, comment="unix ms"),
+)
+
+books = Table(
+    "telemetry_books",
+    install,
+    Column("entry", String(80), primary_key=True, comment="stored, or dropped: and the reason"),
+    Column("events", BigInteger, nullable=False, comment="events, ever"),
+)
+
+reports = Table(
+    "telemetry_reports",
+    install,
+    Column("number", Integer, primary_key=True, comment="rises by one with each sealed exchange"),
+    Column("digest", String(64), nullable=False, comment="SHA-256 of the frozen body"),
+    Column("body", LargeBinary, nullable=False, comment="exactly the bytes that travel (gzip JSON)"),
+    Column("rows", Integer, nullable=False, comment="telemetry rows in it; 0 for a license check alone"),
+    Column("from_revision", BigInteger, nullable=False, comment="rows changed after this one"),
+    Column("to_revision", BigInteger, nullable=False, comment="up to and with this one"),
+    Column("state", String(20), nullable=False, comment="sealed, acknowledged or refused"),
+    Column("sealed_at", BigInteger, nullable=False, comment="unix ms"),
+    Column("attempts", Integer, nullable=False, comment="how often it was sent"),
+    Column("sent_at", BigInteger, comment="last attempt, unix ms"),
+    Column("answered_at", BigInteger, comment="unix ms"),
+    Column("outcome", Text, comment="what became of the last attempt, in words"),
+    Column("receipt_text", Text, comment="the vendor's receipt"),
+    Column("receipt_kid", String(20), comment="key that signed it"),
+    Column("receipt_signature", String(100), comment="base64url"),
+)
