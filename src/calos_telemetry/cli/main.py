@@ -1,0 +1,77 @@
+"""The command ``calos-telemetry``: a table of commands, each loaded when it is called.
+
+An error of this package becomes one sentence on stderr and exit code 1; anything else is a bug and shows itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from calos_telemetry.errors import CalosTelemetryError
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a command lives (``module:object``), what it does in one line, and the extra it needs."""
+
+    target: str
+    help: str
+    extra: str | None = None
+
+
+COMMANDS: dict[str, Command] = {
+    "license": Command("calos_telemetry.cli.license:license_", "Issue, list, show and revoke license keys (vendor)."),
+    "server": Command("calos_telemetry.cli.server:server", "Set up and run the license server (vendor).", "server"),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, so that start-up is fast and extras stay optional."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands of the table."""
+        return sorted({*COMMANDS, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command called ``cmd_name``."""
+        command = COMMANDS.get(cmd_name)
+        return super().get_command(ctx, cmd_name) if command is None else _load(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table, without importing one of them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].help) for name in sorted(COMMANDS)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command and say its error in one sentence."""
+        try:
+            return super().invoke(ctx)
+        except CalosTelemetryError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="calos-telemetry", message="%(prog)s %(version)s")
+def main() -> None:
+    """Telemetry that its operator can read and prove."""
+
+
+def _load(command: Command) -> click.Command:
+    module, _, name = command.target.partition(":")
+    try:
+        loaded = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        ours = (error.name or "").startswith("calos_telemetry")
+        if ours or command.extra is None:
+            raise
+        raise click.ClickException(
+            f"this command needs more packages ({error.name} is missing): pip install 'calos-telemetry[{command.extra}]'"
+        ) from None
+    if not isinstance(loaded, click.Command):
+        raise TypeError(f"{command.target} is not a command")
+    return loaded
