@@ -1,0 +1,152 @@
+"""Tells words from text that a machine made.
+
+Two measures, both about the *shape* of the text, never about a list of known values:
+
+1. **Numbers.** A run of two or more digits is an identifier unless the letters before it form a technical word that
+   carries a number by nature (``sha256``, ``rfc7807``, ``h264``): people are called ``anna85``, standards are not.
+2. **Description length.** The bits it takes to write the text as English words in usual spelling (lower case, camelCase,
+   ACRONYM), less the bits it takes to write it as random characters. Positive means that randomness explains it better.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from string import ascii_letters, ascii_lowercase, digits
+from typing import Final
+
+# -log2 P(next letter | letter), whole bits capped at 9: row = letter, column = next letter, both a..z. Counted from the
+# 12 554 distinct words in the source of Python's own standard library, each weighted by the logarithm of its frequency.
+_SURPRISE_ROWS: Final = """
+95449859596343959343667669 36563888459267359446398959 39673883594467279463589969 47652678288576479546589879
+47436569798453757334866579 49664489299477379455498969 48672854499464579346478998 28762898398666399564599979
+56455559999442459543959695 39572799595798369647298979 47652658399495668636695979 38752799398387379855589949
+25862899397657339856599979 48433538496676479843669989 66448669696442549344465799 38663686498387349354598959
+77867898889695799557098999 38552769396656369544678959 58472774396567548742487969 38562794399667469345587958
+54564669599343649343999999 27691799399867579778998999 28653684299684478347886799 57363676399557639652778558
+66564677499543529633765867 49771698399667469766898979
+"""
+_SURPRISE: Final = tuple(_SURPRISE_ROWS.split())
+
+# Words that carry a number by nature, so that the number says nothing about a person or a record.
+_NUMBERED_WORDS: Final = """
+v ver version api rest http https tls ssl ip ipv oauth saml openid web html css es ecma xml json yaml utf ucs ascii
+latin unicode base sha md crc blake ripemd aes des rsa rs hs ps ed curve secp argon pbkdf hotp totp x h vp av mp jp
+mpeg jpeg rfc iso ieee iec din en ean isbn issn upc gs code qr pdf pdfa vcard ical epsg wgs osgb utm iaga igrf gtfs
+nmea icd fhir hl dicom snomed covid sars cov mt camt pain pacs swift edi edifact ubl cii peppol soc form schedule
+annex article chapter part step stage phase level tier grade class gen layer zone area quarter top first last int uint
+float double bit win amd arm i python py node java jdk php net es ps office dynamics m d s r erc bep trc eip bip slip
+brc nft http error status port usb hdmi bluetooth wifi lte nr tcp udp sctp imap pop smtp ntp snmp snmpv ldap radius
+rip ospf vlan vxlan mod log geo
+"""
+_NUMBERED: Final = frozenset(_NUMBERED_WORDS.split())
+_LONG_NUMBERED: Final = frozenset({"iso", "rfc", "epsg"})
+_NUMBER: Final = re.compile(r"([A-Z]+(?![a-z])|[A-Z]?[a-z]+)?[-_.]?([0-9]+)")
+# i18n a11y · 180x180 · 24h 30d 1080p 12months · 1st 22nd · v2 v2.1 v1beta1 v20240131 · en_419
+_NUMBERED_NAME: Final = re.compile(
+    r"[a-z]\d\d[a-z]|\d{2,4}x\d{2,4}|\d{1,4}(?:ms|s|m|min|h|d|w|y|k|p|bit|(?:minute|hour|day|week|month|year)s?)"
+    r"|\d{1,2}(?:st|nd|rd|th)|v\d{1,4}(?:[._]\d{1,4}){0,3}(?:[a-z]{1,7}\d{0,2})?|v20\d{4}(?:\d\d)?"
+)
+_SHORT_CODE: Final = re.compile(r"(?=.{1,5}$)[A-Za-z]?\d[A-Za-z]+\d[A-Za-z]?")  # 8f3a: no word is broken twice
+_DIGIT: Final = re.compile(r"[0-9]")
+_SEPARATORS: Final = re.compile(r"[-_.~]+")
+_PLAIN: Final = re.compile(r"[a-z]{1,7}(?:[-_.][a-z]{1,7})*")  # too little evidence to call any of these random
+_HEXADECIMAL: Final = re.compile(r"[0-9a-f.~_-]+|[0-9A-F.~_-]+")
+_LONG_ENOUGH: Final = 6
+_LONGEST_TEXT: Final = 64
+_FOREIGN_BITS: Final = 9.0
+
+
+def is_opaque(text: str) -> bool:
+    """Say whether `text` (ASCII letters, digits and ``-_.~``) looks like an identifier rather than like words."""
+    if _PLAIN.fullmatch(text):
+        return False
+    if text.isdigit() or len(text) > _LONGEST_TEXT:
+        return True
+    if text.islower() and not _DIGIT.search(text):
+        return _is_random(text)
+    pieces = _SEPARATORS.split(text)
+    return _has_record_number(text, pieces) or _is_random(text) or (len(pieces) > 1 and any(map(_is_random, pieces)))
+
+
+def _has_record_number(text: str, pieces: list[str]) -> bool:
+    """Find a run of two or more digits that no technical word or unit explains, or two digits in a very short piece."""
+    if _NUMBERED_NAME.fullmatch(text):
+        return False
+    for piece in pieces:
+        if _NUMBERED_NAME.fullmatch(piece):
+            text = text.replace(piece, "", 1)
+        elif _SHORT_CODE.fullmatch(piece):
+            return True
+    return any(len(number) > 1 and not _explains(stem.lower(), number) for stem, number in _NUMBER.findall(text))
+
+
+def _explains(stem: str, number: str) -> bool:
+    """Say whether a technical word accounts for the number behind it (``m365``, ``sha256``, ``form1099``)."""
+    if stem in _LONG_NUMBERED:
+        return len(number) <= 5  # noqa: PLR2004  # iso20022
+    return stem in _NUMBERED and len(number) <= (3 if len(stem) == 1 else 4)
+
+
+def _is_random(text: str) -> bool:
+    """Compare both description lengths; the margin is the prior: most path segments are words."""
+    length = len(text)
+    if length < _LONG_ENOUGH:
+        return False
+    surplus = description_surplus(text)
+    if text.islower() or text.isupper():
+        return surplus > (10 if text.isalpha() else 8)
+    return surplus > 4 - length / 2  # words in camelCase fall far below zero, and the further the longer they are
+
+
+def description_surplus(text: str) -> float:
+    """Bits needed to write ASCII `text` as words, less the bits to write it as random characters of its alphabet."""
+    bits = -_random_bits(text) * len(text)
+    costs = _costs()
+    row = costs[0]
+    for character in text.encode("ascii", "replace"):
+        bits += row[character]
+        row = costs[character]
+    return bits
+
+
+def _random_bits(text: str) -> float:
+    """Bits per random character in the smallest of the alphabets that identifiers are drawn from."""
+    if not (text.islower() or text.isupper()):
+        return 5.95  # base 62
+    if text.isalpha():
+        return 4.7  # one case
+    return 4.0 if _HEXADECIMAL.fullmatch(text) else 5.17  # base 16, base 36
+
+
+@cache
+def _costs() -> list[list[float]]:
+    """Bits of each character (column) after each other one (row; row 0 begins a text) when the text is usual words."""
+    alphabet = ascii_letters + digits + "-_.~"
+    table = [[_FOREIGN_BITS] * 128 for _ in range(128)]
+    for after in alphabet:
+        table[0][ord(after)] = _start_bits(after)
+        for before in alphabet:
+            table[ord(before)][ord(after)] = _step_bits(before, after)
+    return table
+
+
+def _start_bits(after: str) -> float:
+    """Bits for the first character of a word."""
+    if after.isalpha():
+        return 4.7 if after.islower() else 5.7
+    return 7.0
+
+
+def _step_bits(before: str, after: str) -> float:
+    """Bits for `after` following `before`: letters by the table, changes of case and kind by how rare they are."""
+    if before.isalpha() and after.isalpha():
+        surprise = float(_SURPRISE[ord(before.lower()) - 97][ord(after.lower()) - 97])
+        if after.islower():
+            return surprise + (0.2 if before.islower() else 0.5)
+        return 7.7 if before.islower() else min(surprise, 6) + 1  # a new camelCase word; the next letter of an acronym
+    if after.isdigit():
+        return 3.6 if before.isdigit() else 7.3
+    if after.isalpha():
+        return (8.7 if before.isdigit() else 4.7) + (0 if after in ascii_lowercase else 0.9)
+    return 3.0 if before.isalnum() else 8.0

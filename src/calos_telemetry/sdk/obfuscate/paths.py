@@ -1,0 +1,144 @@
+"""URL path to template: `/api/users/123/transactions/456` becomes `/api/users/:id/transactions/:id`.
+
+Where a framework knows the route, `template_of_route` reads the route's own pattern and there is nothing to guess.
+`obfuscate_path` is for the rest. It looks at one segment at a time: a segment is kept when it reads as words, a version
+or a technical term, and becomes `:id` when it has the shape of an identifier or any character outside the alphabet.
+Scheme, host, query, fragment and matrix parameters never survive.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from calos_telemetry.sdk.obfuscate.boundary import fail_closed
+from calos_telemetry.sdk.obfuscate.opaque import is_opaque
+from calos_telemetry.sdk.obfuscate.placeholders import REDACTED
+from calos_telemetry.sdk.obfuscate.routes import ID, MOST_SEGMENTS, bounded, template_of_route
+
+__all__ = ["obfuscate_path", "template_of_route"]
+
+_LONGEST_INPUT: Final = 4096  # characters; what lies behind cannot reach the template anyway
+_LONGEST_SEGMENT: Final = 64
+_MOST_WORDS: Final = 7  # a longer slug is a title, and titles are free text
+_UNQUOTE_PASSES: Final = 4
+
+_CONSTANTS: Final = frozenset({"(unmatched)", "(other)", REDACTED})
+_ORIGIN: Final = re.compile(r"\A\s*[A-Za-z][A-Za-z0-9+.-]*://[^/?#\\]*")
+_TAIL: Final = re.compile(r"[?#].*", re.DOTALL)
+_MATRIX: Final = re.compile(r";[^/]*")  # /users;id=5
+_SLASHES: Final = re.compile(r"[/\\]+")
+_TOKEN: Final = re.compile(r"[$]?[A-Za-z0-9._~-]+")
+_VERB: Final = re.compile(r"(.+):([a-z][a-zA-Z]{1,30})")  # Google's custom verbs: /things/{id}:cancel
+_CALL: Final = re.compile(r"([A-Za-z][A-Za-z_.]{0,40})\(.*\)")  # OData: /Orders(5)
+_DATE: Final = re.compile(r"(?:19|20)\d\d-\d\d(?:-\d\d)?")
+_VERSION: Final = re.compile(r"\d{1,2}(?:\.\d{1,2}){1,2}")
+_LOW_NUMBER: Final = re.compile(r"[0-9]")
+_HOST: Final = re.compile(
+    r"(?:[a-z0-9-]+\.)+(?:com|net|org|edu|gov|mil|biz|local|lan|internal|localhost|[a-z]{2}\.[a-z]{2})|(?:\d+\.){3}\d+",
+    re.IGNORECASE,
+)
+# API versions are dates or bare numbers in these places only: /api/2024-01/orders.json, /openstack/2013-10-17, /v/4
+_BEFORE_DATE: Final = frozenset({"api", "apis", "rest", "version", "versions", "openstack", "latest", "v"})
+_BEFORE_NUMBER: Final = frozenset({"v", "version", "api-version"})
+# What follows one of these and is spelled as a name is one: /users/Maria, /employees/maria.lopez
+_PERSONS_WORDS: Final = """
+user users username usernames login logins member members people person persons customer customers employee employees
+patient patients student students contact contacts author authors profile profiles
+"""
+_PERSONS: Final = frozenset(_PERSONS_WORDS.split())
+_NAME: Final = re.compile(r"[A-Z][a-z]+|[A-Za-z]+\.(?!json|xml|csv|pdf|html?|txt|ya?ml|php|aspx?)[A-Za-z]+")
+
+
+def obfuscate_path(path: object) -> str:
+    """Return the template of a URL path: at most 200 characters and 12 segments of letters, digits and ``/:._~$()-``.
+
+    Anything that is not text becomes ``[REDACTED]``. The function is pure, idempotent and linear in its input.
+    """
+    if type(path) is not str:
+        return _obfuscate_other(path)
+    return path_template(path[:_LONGEST_INPUT])
+
+
+def _obfuscate_other(path: object) -> str:
+    """Read bytes and subclasses of `str` without calling a method that the caller's class could have replaced."""
+    if issubclass(type(path), str):
+        return path_template(str.__str__(path)[:_LONGEST_INPUT])
+    if type(path) is bytes:
+        return path_template(path[:_LONGEST_INPUT].decode("latin-1"))
+    return REDACTED
+
+
+@lru_cache(maxsize=4096)
+@fail_closed
+def path_template(path: str) -> str:
+    """Replace, segment by segment, everything that looks like an identifier."""
+    if path in _CONSTANTS:
+        return path
+    cut = len(path) == _LONGEST_INPUT
+    path = _MATRIX.sub("", _SLASHES.sub("/", _TAIL.sub("", _ORIGIN.sub("", path))))
+    segments = [segment for segment in path.split("/") if segment]
+    if cut:
+        segments = [*segments[:-1], ID]  # half an identifier may look like a word
+    kept = [""]
+    for position, segment in enumerate(segments[: MOST_SEGMENTS + 1]):
+        last = position == len(segments) - 1
+        kept.append(_in_place(_segment(segment), segment, kept[-1], position, last=last))
+    return bounded(kept[1:], ends_in_slash=path.endswith("/"))
+
+
+def _in_place(template: str, segment: str, before: str, position: int, *, last: bool) -> str:
+    """Correct what a segment looks like by the place where it stands: behind what, and how far from the start."""
+    if template == ID and _is_version_here(segment, before, position, last=last):
+        return segment
+    if before in _PERSONS and _NAME.fullmatch(template):
+        return ID
+    return template
+
+
+def _is_version_here(segment: str, before: str, position: int, *, last: bool) -> bool:
+    """Say whether a number or a date is the version of the interface, judging by the place where it stands."""
+    if _LOW_NUMBER.fullmatch(segment):
+        return before in _BEFORE_NUMBER or (position == 0 and segment in "123" and not last)
+    if _VERSION.fullmatch(segment):
+        return True
+    return before in _BEFORE_DATE and _DATE.fullmatch(segment) is not None
+
+
+@lru_cache(maxsize=4096)
+def _segment(segment: str) -> str:
+    """Return the segment itself when it reads as words, otherwise `:id` (with a literal verb or function name kept)."""
+    if "%" in segment:
+        segment = _unquoted(segment)
+    if segment == ID or len(segment) > _LONGEST_SEGMENT:
+        return ID
+    if _TOKEN.fullmatch(segment):
+        return ID if _is_identifier(segment.lstrip("$")) else segment
+    if call := _CALL.fullmatch(segment):
+        name = ID if _is_identifier(call[1]) else call[1]
+        return f"{name}({ID if segment[-2] != '(' else ''})"
+    if (verb := _VERB.fullmatch(segment)) and not _is_identifier(verb[2]):
+        return f"{_segment(verb[1])}:{verb[2]}"
+    return ID
+
+
+def _unquoted(segment: str) -> str:
+    """Undo percent-encoding, also when it was applied more than once; bytes above ASCII stay outside the alphabet."""
+    for _ in range(_UNQUOTE_PASSES):
+        plain = unquote_to_bytes(segment.encode("utf-8", "replace")).decode("latin-1")
+        if plain == segment:
+            break
+        segment = plain
+    return segment
+
+
+def _is_identifier(token: str) -> bool:
+    """Judge one token of ASCII letters, digits and ``-_.~``."""
+    return (
+        not token.strip("._~-")
+        or token.count("-") >= _MOST_WORDS
+        or is_opaque(token)
+        or _HOST.fullmatch(token) is not None
+    )
