@@ -1,0 +1,1 @@
+"""The vendor's half: verification, intake, analytics, dashboard, administration."""

@@ -1,0 +1,1 @@
+"""What the vendor's people do: licenses first, later installs, quotas and the audit log."""

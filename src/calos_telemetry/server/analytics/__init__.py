@@ -1,0 +1,1 @@
+"""The product questions, one per file: plain functions from a connection to frozen rows."""

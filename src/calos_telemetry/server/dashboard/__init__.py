@@ -1,0 +1,1 @@
+"""The vendor's pages, rendered on the server."""

@@ -1,0 +1,1 @@
+"""One exchange: who asks, what holds, signed."""

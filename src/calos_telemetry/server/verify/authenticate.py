@@ -1,0 +1,78 @@
+"""Who asks: the install's signature over the exact bytes, checked before anything in them is believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import Engine, select
+
+from calos_telemetry.contract.report import VERSION, RawVerifyRequest, inflate, request_base
+from calos_telemetry.contract.signing import check, decode_public, key_id
+from calos_telemetry.errors import ProtocolError, SignatureError
+from calos_telemetry.server.verify.wire import Envelope, Refusal
+from calos_telemetry.store.vendor_tables import installs
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request whose signature holds."""
+
+    envelope: Envelope
+    wire: bytes
+    request: RawVerifyRequest
+
+
+def authenticate(engine: Engine, vendor_kid: str, envelope: Envelope, wire: bytes) -> Asked:
+    """Return what the install asks, once it is known to come from the holder of the key it shows.
+
+    Of an enrolled install the signature is checked before the body is inflated.  A key that is not enrolled is read
+    from the body, because the first verification enrols it.  Raises :class:`Refusal`.
+    """
+    base = request_base(vendor_kid, envelope.install_id, wire, envelope.created, envelope.nonce)
+    enrolled = _enrolled_key(engine, envelope.install_id)
+    known = enrolled is not None and _kid(enrolled) == envelope.kid
+    if enrolled is not None and known:
+        _check(enrolled, base, envelope)
+    request = _read(wire)
+    if request.license.install_id != envelope.install_id:
+        raise Refusal(401, "OTHER_INSTALL", "the body speaks of another install than Calos-Install")
+    if _kid(request.license.install_key) != envelope.kid:
+        raise Refusal(401, "OTHER_KEY", "the request is signed by another key than the one it shows")
+    if not known:
+        _check(request.license.install_key, base, envelope)
+    return Asked(envelope=envelope, wire=wire, request=request)
+
+
+def _enrolled_key(engine: Engine, install_id: str) -> str | None:
+    with engine.connect() as connection:
+        return connection.scalar(select(installs.c.install_key).where(installs.c.install_id == install_id))
+
+
+def _read(wire: bytes) -> RawVerifyRequest:
+    try:
+        request = msgspec.json.decode(inflate(wire), type=RawVerifyRequest)
+    except ProtocolError as error:
+        raise Refusal(400, "MALFORMED", str(error)) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # msgspec names the place and the rule that is broken, never the value.
+        raise Refusal(400, "MALFORMED", f"the body is not a verification of version {VERSION}: {error}") from None
+    if request.v != VERSION:
+        raise Refusal(400, "VERSION", f"this server speaks version {VERSION}, not {request.v}")
+    return request
+
+
+def _kid(public: str) -> str:
+    try:
+        return key_id(decode_public(public))
+    except SignatureError as error:
+        raise Refusal(400, "MALFORMED", f"install_key: {error}") from None
+
+
+def _check(public: str, base: bytes, envelope: Envelope) -> None:
+    try:
+        check(decode_public(public), base, envelope.signature)
+    except SignatureError:
+        raise Refusal(
+            401, "BAD_SIGNATURE", "the signature does not match: check CALOS_VENDOR_KEY, and send the bytes unchanged"
+        ) from None

@@ -1,0 +1,46 @@
+"""What is promised until when, and when the server wants to hear from the install again."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from calos_telemetry.clock import MS_PER_SECOND
+from calos_telemetry.contract.license import License
+from calos_telemetry.contract.report import CLOCK_TOLERANCE_MS, Lease, NextCheck
+from calos_telemetry.contract.tiers import DAY, Tier, terms_of
+
+_PARTS = 12  # the window is a twelfth of the period wide: 2 hours of a day, 14 hours of a week
+_SCALE = 1 << 64
+
+
+def lease_for(tier: Tier, license_: License | None, number: int, now: int) -> Lease:
+    """Return the lease ``number`` of ``tier``: it holds for one period, and its grace follows."""
+    terms = terms_of(tier)
+    expires_at = now + (terms.verify_every or DAY) * MS_PER_SECOND
+    features = license_.brings() if license_ is not None and license_.tier == tier else terms.features
+    return Lease(
+        number=number,
+        tier=tier,
+        features=sorted(features),
+        issued_at=now,
+        expires_at=expires_at,
+        grace_until=expires_at + (terms.grace or 0) * MS_PER_SECOND,
+    )
+
+
+def next_check(tier: Tier, install_id: str, spread_key: bytes, now: int) -> NextCheck:
+    """Return the window of the next verification: within the last third of the period, at a place of each install's own.
+
+    The place is an HMAC of the install id, so that a fleet's calls stay spread however they started.
+    """
+    period = (terms_of(tier).verify_every or DAY) * MS_PER_SECOND
+    width = period // _PARTS
+    place = int.from_bytes(hmac.digest(spread_key, install_id.encode(), hashlib.sha256)[:8])
+    begin = now + period * 2 // 3 + (period // 3 - width) * place // _SCALE
+    return NextCheck(not_before=begin, not_after=begin + width)
+
+
+def soon(now: int) -> NextCheck:
+    """Return the window after a wrong clock: as soon as it is mended."""
+    return NextCheck(not_before=now, not_after=now + CLOCK_TOLERANCE_MS)
