@@ -117,6 +117,11 @@ class ErrorEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: Template | None = None
     method: Method | None = None
     status: Status | None = None
+    context: Annotated[
+        dict[str, Any],
+        declared("declared keys with closed values; everything else is [REDACTED]", "explains the failure",
+                 required=False),
+    ] = {}  # fmt: skip
     user: UserHash | None = None
     session: SessionHash | None = None
 

@@ -1,0 +1,36 @@
+# Everything a fresh machine needs is python3, pip and make: the environment builds itself in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench docs faults clean
+
+demo: .venv/ready
+	$(BIN)/python examples/demo.py $(if $(ONCE),--once)
+
+test: .venv/ready
+	$(BIN)/pytest $(ARGS)
+
+check: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/run.py
+
+docs: .venv/ready
+	$(BIN)/calos-telemetry dictionary --format markdown > docs/dictionary.md
+
+faults: .venv/ready
+	CALOS_FAULT_ROUNDS=$(or $(ROUNDS),150) $(BIN)/pytest tests/sdk/record $(ARGS)
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --upgrade pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[server,postgres,django,flask,fastapi,geo]' --group test --group check
+	touch $@
+
+clean:
+	rm -rf .venv build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

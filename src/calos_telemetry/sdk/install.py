@@ -1,0 +1,108 @@
+"""One install as its state directory holds it: identity, database, drain, reports, license.
+
+This is the heavy half (database, cryptography, network); the request path never touches it.  The background thread,
+the operator's pages and the command line all work through it, beside a running application or without one.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from calos_telemetry.clock import now_ms
+from calos_telemetry.contract.license import License
+from calos_telemetry.contract.report import Books
+from calos_telemetry.contract.tiers import Tier
+from calos_telemetry.private_files import ensure_directory
+from calos_telemetry.sdk.identity import Identity, load_identity
+from calos_telemetry.sdk.license.offline import read_license
+from calos_telemetry.sdk.license.state import LicenseState
+from calos_telemetry.sdk.license.transport import HttpTransport
+from calos_telemetry.sdk.license.verifier import Outcome, Verifier
+from calos_telemetry.sdk.policy.decision import Policy
+from calos_telemetry.sdk.record.drain import Drain, Drained, pending
+from calos_telemetry.sdk.record.storing import DROPPED, STORED
+from calos_telemetry.sdk.report.ledger import Ledger
+from calos_telemetry.settings import Settings
+from calos_telemetry.store.database import open_sqlite
+from calos_telemetry.store.install_tables import books
+from calos_telemetry.store.migrate import INSTALL, TELEMETRY
+from calos_telemetry.store.summary import summarise
+
+DATABASE = "telemetry.db"
+SPOOL = "spool"
+
+
+class Install:
+    """Everything that happens behind the spool."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open (or begin) the install in ``settings.home``.
+
+        Raises :class:`StateError`, :class:`StoreError` or :class:`SignatureError` when it cannot be used.
+        """
+        self.settings = settings
+        ensure_directory(settings.home)
+        self.identity: Identity = load_identity(settings.home)
+        self.license_key, self.license_problem = read_license(settings)
+        self.policy_tier = _proven_tier(self.license_key)
+        self.policy = Policy(settings, self.policy_tier)
+        self.engine: Engine = open_sqlite(settings.home / DATABASE, TELEMETRY, INSTALL)
+        self.ledger = Ledger(self.engine)
+
+    @property
+    def spool_directory(self) -> Path:
+        """Return the directory of the spool files."""
+        return self.settings.home / SPOOL
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        """Return what talks to the license server."""
+        transport = HttpTransport(self.settings.server)
+        return Verifier(self.settings, self.identity, self.engine, transport)
+
+    def drain(self, *, patience: float = 0.0) -> Drained:
+        """Move what all processes have spooled into the database."""
+        ensure_directory(self.spool_directory)
+        return Drain(self.spool_directory, self.engine, self.identity.install_id, self.policy).run(patience=patience)
+
+    def verify(self) -> Outcome:
+        """Verify the license now and send what is new, if the policy allows it."""
+        return self.verifier.verify(with_telemetry=self.policy.send().allowed, books=self.books())
+
+    def verify_if_due(self) -> Outcome | None:
+        """Verify when the cadence says so; ``None`` when it is not time yet."""
+        return self.verify() if self.verifier.due(now_ms()) else None
+
+    def license_state(self) -> LicenseState:
+        """Return what holds now, from the license key and the last signed answer; no network."""
+        return self.verifier.state(now_ms())
+
+    def summary(self, hours: int) -> dict[str, Any]:
+        """Return the summary of the last ``hours``."""
+        with self.engine.connect() as connection:
+            return summarise(connection, now=now_ms(), hours=hours)
+
+    def books(self) -> Books:
+        """Return the balance: recorded = stored + dropped + pending, in events."""
+        waiting = pending(self.spool_directory, self.engine)
+        with self.engine.connect() as connection:
+            entries = {row.entry: row.events for row in connection.execute(select(books))}
+        dropped = {entry.removeprefix(DROPPED): n for entry, n in entries.items() if entry.startswith(DROPPED)}
+        stored = entries.get(STORED, 0)
+        recorded = stored + sum(dropped.values()) + waiting
+        return Books(recorded=recorded, stored=stored, dropped=dropped, pending=waiting)
+
+    def close(self) -> None:
+        """Let the database go."""
+        self.engine.dispose()
+
+
+def _proven_tier(license_key: License | None) -> Tier:
+    """Return the tier that a license key proves now, offline; community without a valid one."""
+    if license_key is None or not license_key.valid_at(now_ms()):
+        return Tier.COMMUNITY
+    return license_key.tier

@@ -1,0 +1,1 @@
+"""Request → facts: one file per interface (ASGI, WSGI, Django, Flask)."""

@@ -1,0 +1,40 @@
+"""Which route of the application answered: read from what the framework left in the scope after the request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, MutableMapping
+from functools import lru_cache
+from typing import Any
+
+
+def route_of(scope: MutableMapping[str, Any], root: str) -> str | None:
+    """Return the route pattern with its mount prefix, or ``None`` where the framework does not say.
+
+    ``root`` is the root path the server gave: what lies between it and the final root path are mounts.
+    """
+    route = scope.get("route")
+    path = getattr(route, "path", None)
+    if isinstance(path, str):
+        mounted: str = scope.get("root_path", "")[len(root) :]
+        return mounted + path
+    endpoint = scope.get("endpoint")
+    if endpoint is None or "app" not in scope:
+        return None
+    return _patterns(scope["app"]).get(id(endpoint))
+
+
+@lru_cache(maxsize=64)
+def _patterns(app: Any) -> dict[int, str]:
+    """Return the pattern of each endpoint that exactly one route of a Starlette application leads to."""
+    found: dict[int, set[str]] = {}
+    for endpoint, pattern in _walk(getattr(app, "routes", ()), ""):
+        found.setdefault(id(endpoint), set()).add(pattern)
+    return {endpoint: patterns.pop() for endpoint, patterns in found.items() if len(patterns) == 1}
+
+
+def _walk(routes: Iterable[Any], prefix: str) -> Iterator[tuple[object, str]]:
+    for route in routes:
+        pattern = prefix + getattr(route, "path", "")
+        if getattr(route, "endpoint", None) is not None:
+            yield route.endpoint, pattern
+        yield from _walk(getattr(route, "routes", None) or (), pattern)

@@ -1,0 +1,36 @@
+"""Flask: one call wires the middlewares, the route templates and the operator's pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask, g, request
+
+from calos_telemetry.sdk.license.gates import LicenseWsgiMiddleware
+from calos_telemetry.sdk.middleware.wsgi import ROUTE, SESSION, USER, TelemetryWsgiMiddleware
+from calos_telemetry.sdk.viewer.wsgi import mount
+
+if TYPE_CHECKING:
+    from calos_telemetry.sdk.telemetry import Telemetry
+
+
+def init_flask(app: Flask, telemetry: Telemetry) -> None:
+    """Put license and telemetry middleware around ``app`` and the operator's pages at ``/api/telemetry/``.
+
+    The user and the session are what the application leaves in ``flask.g.user_id`` and ``flask.g.session_id``.
+    """
+    app.before_request(_note_route)
+    app.teardown_request(_note_who)
+    app.wsgi_app = mount(app.wsgi_app, telemetry)  # type: ignore[method-assign]
+    app.wsgi_app = TelemetryWsgiMiddleware(app.wsgi_app, telemetry)  # type: ignore[method-assign]
+    app.wsgi_app = LicenseWsgiMiddleware(app.wsgi_app, telemetry)  # type: ignore[method-assign]
+
+
+def _note_route() -> None:
+    if request.url_rule is not None:
+        request.environ[ROUTE] = request.script_root + request.url_rule.rule
+
+
+def _note_who(_error: BaseException | None) -> None:
+    request.environ[USER] = g.get("user_id")
+    request.environ[SESSION] = g.get("session_id")

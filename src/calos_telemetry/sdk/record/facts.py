@@ -1,0 +1,56 @@
+"""What a source of facts (a middleware, an instrument) hands to the pipeline: raw, in memory only, never written."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from calos_telemetry.sdk.record.pipeline import Pipeline
+
+
+class RequestFacts:
+    """One request as the middleware saw it.  Times: ``at`` unix ms, ``duration_us`` µs; sizes in bytes."""
+
+    __slots__ = (
+        "address",
+        "at",
+        "duration_us",
+        "error",
+        "host",
+        "is_page",
+        "method",
+        "path",
+        "pipeline",
+        "private",
+        "request_bytes",
+        "response_bytes",
+        "route",
+        "session",
+        "status",
+        "user",
+        "user_agent",
+    )
+
+    def __init__(self, pipeline: Pipeline, at: int, method: str, path: str, host: str) -> None:
+        self.pipeline = pipeline
+        self.at = at
+        self.method = method
+        self.path = path
+        self.host = host
+        self.route: str | None = None
+        self.status = 0
+        self.duration_us = 0
+        self.request_bytes = 0
+        self.response_bytes = 0
+        self.user: object = None
+        self.session: object = None
+        self.user_agent: str | None = None
+        self.address: str | None = None
+        self.private = False
+        self.is_page = False
+        self.error: BaseException | None = None
+
+
+current: ContextVar[RequestFacts | None] = ContextVar("calos_telemetry_request", default=None)
+"""The request being answered, for code that has no request object at hand."""

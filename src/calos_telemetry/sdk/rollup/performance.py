@@ -1,0 +1,101 @@
+"""telemetry_performance: latencies per hour and series, as histograms that can be merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from calos_telemetry.clock import hour_of
+from calos_telemetry.contract.events import ApiRequest, Performance
+from calos_telemetry.contract.histogram import Histogram, bucket_of, merge
+from calos_telemetry.sdk.rollup.batch import Batch
+from calos_telemetry.store.tables import performance
+from calos_telemetry.store.upserts import How, add_up
+
+_HOW: dict[str, How] = {
+    "count": "add",
+    "total": "add",
+    "max": "greatest",
+    "histogram": "replace",
+    "revision": "replace",
+}
+
+
+class Series(NamedTuple):
+    """What a row is about: an hour (unix ms of its start) and the operation."""
+
+    period: int
+    metric: str
+    method: str
+    path: str
+    status: int
+
+
+@dataclass(slots=True)
+class _Latencies:
+    count: int = 0
+    total: int = 0
+    max: int = 0
+    histogram: Histogram = field(default_factory=dict)
+
+    def add(self, duration_us: int) -> None:
+        self.count += 1
+        self.total += duration_us
+        self.max = max(self.max, duration_us)
+        bucket = bucket_of(duration_us)
+        self.histogram[bucket] = self.histogram.get(bucket, 0) + 1
+
+
+def roll_up(connection: Connection, batch: Batch) -> None:
+    """Add the batch's durations to ``telemetry_performance``."""
+    latencies: dict[Series, _Latencies] = {}
+    for series, duration_us in measurements(batch):
+        latencies.setdefault(series, _Latencies()).add(duration_us)
+    for series, histogram in _stored(connection, batch.install_id, latencies):
+        merge(latencies[series].histogram, histogram)
+    add_up(connection, performance, [_row(batch, series, it) for series, it in latencies.items()], _HOW)
+
+
+def measurements(batch: Batch) -> Iterator[tuple[Series, int]]:
+    """Yield ``(series, µs)`` for each request and each measured operation."""
+    for at, request in batch.of(ApiRequest):
+        yield Series(hour_of(at), "api_request", request.method, request.path, request.status), request.duration_us
+    for at, operation in batch.of(Performance):
+        yield Series(hour_of(at), operation.metric, "", operation.name, 0), operation.duration_us
+
+
+def _stored(connection: Connection, install_id: str, wanted: Iterable[Series]) -> Iterator[tuple[Series, Histogram]]:
+    """Yield the histograms that are in the database already, for the wanted series.
+
+    Read, merged and written back inside the drain's one write transaction, so nobody can come between.
+    """
+    wanted = set(wanted)
+    columns = performance.c
+    query = select(
+        columns.period, columns.metric, columns.method, columns.path, columns.status, columns.histogram
+    ).where(columns.install_id == install_id, columns.period.in_({series.period for series in wanted}))
+    for *key, histogram in connection.execute(query):
+        series = Series(*key)
+        if series in wanted:
+            yield series, read_histogram(histogram)
+
+
+def read_histogram(text: str) -> Histogram:
+    """Read a histogram column."""
+    return msgspec.json.decode(text, type=dict[int, int])
+
+
+def _row(batch: Batch, series: Series, latencies: _Latencies) -> dict[str, Any]:
+    return {
+        "install_id": batch.install_id,
+        **series._asdict(),
+        "count": latencies.count,
+        "total": latencies.total,
+        "max": latencies.max,
+        "histogram": msgspec.json.encode(dict(sorted(latencies.histogram.items()))).decode(),
+        "revision": batch.revision,
+    }

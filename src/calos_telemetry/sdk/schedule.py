@@ -1,0 +1,78 @@
+"""All periodic work of an install in one table, on one background thread per process.
+
+The thread starts with the first record, not at import and not at start-up, so that a server that forks its workers
+after loading the application (gunicorn ``--preload``) has a thread in each worker.  It is a daemon: nothing to call at
+shutdown, and nothing lost by it, because every record is safe the moment it is spooled.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+_LOG = logging.getLogger("calos_telemetry")
+_TICK = 1.0
+
+
+@dataclass(slots=True)
+class Job:
+    """One piece of periodic work: what it is, how often (seconds), and when it is due next (monotonic seconds)."""
+
+    name: str
+    every: float
+    work: Callable[[], object]
+    due: float = field(default_factory=time.monotonic)
+
+
+class Schedule:
+    """Runs jobs one after the other; a failing job is logged once per reason, counted, and tried again when due."""
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self.failures: Counter[str] = Counter()
+        self._jobs = jobs
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        """Start the thread if this process has none yet."""
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None and not self._stopped:
+                    self._thread = threading.Thread(target=self._run, name="calos-telemetry", daemon=True)
+                    self._thread.start()
+
+    def stop(self, timeout: float = 1.0) -> None:
+        """Ask the thread to end and wait at most ``timeout`` seconds for it."""
+        self._stopped = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        wake = self._wake
+        while not self._stopped:
+            for job in self._jobs:
+                if not self._stopped and time.monotonic() >= job.due:
+                    job.due = time.monotonic() + job.every
+                    self._do(job)
+            wake.wait(_TICK)
+
+    def _do(self, job: Job) -> None:
+        try:
+            job.work()
+        except Exception as error:  # noqa: BLE001 - the boundary of the background: counted, shown, tried again
+            reason = f"{job.name}: {error}"
+            if reason not in self.failures:
+                _LOG.warning("telemetry could not %s (the application is not affected)", reason)
+            self.failures[reason] += 1

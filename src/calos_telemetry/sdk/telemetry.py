@@ -1,0 +1,194 @@
+"""The object an application creates: it wires the stages and is the only place that knows them all.
+
+Importing it is light.  The database, cryptography and the network are loaded by the background thread (or by the first
+question that needs them), because no request ever waits for them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from calos_telemetry.contract.tiers import Tier
+from calos_telemetry.errors import CalosTelemetryError
+from calos_telemetry.private_files import ensure_directory
+from calos_telemetry.sdk.license.state import LicenseState, community
+from calos_telemetry.sdk.obfuscate.identifiers import Identifiers, load_secret
+from calos_telemetry.sdk.policy.decision import Policy
+from calos_telemetry.sdk.record.facts import RequestFacts
+from calos_telemetry.sdk.record.pipeline import Pipeline
+from calos_telemetry.sdk.record.spool import Spool
+from calos_telemetry.sdk.schedule import Job, Schedule
+from calos_telemetry.settings import Settings
+
+if TYPE_CHECKING:
+    from calos_telemetry.sdk.install import Install
+    from calos_telemetry.sdk.viewer.asgi import Viewer
+
+_LOG = logging.getLogger("calos_telemetry")
+_SYNC_SECONDS = 1.0
+_VERIFY_SECONDS = 60.0
+_FLUSH_PATIENCE = 10.0
+
+_latest: weakref.ref[Telemetry] | None = None
+
+
+class Telemetry:
+    """Telemetry of one application.  Creating it never fails: what cannot work is logged once and counted.
+
+    ``features`` maps a prefix of a route template to the name of the feature behind it.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, features: Mapping[str, str] | None = None) -> None:
+        global _latest  # noqa: PLW0603 - track_feature() finds the application's telemetry through it
+        self.failures: Counter[str] = Counter()
+        self.problem: str | None = None
+        self.pipeline: Pipeline | None = None
+        self.settings = Settings()
+        self._features = features
+        self._install: Install | None = None
+        self._license: LicenseState | None = None
+        self._lock = threading.Lock()
+        self._schedule = Schedule([])
+        try:
+            self.settings = Settings.from_environment() if settings is None else settings
+            self._wire()
+        except CalosTelemetryError as error:
+            self.problem = str(error)
+            _LOG.warning("telemetry is off and the application is not affected: %s", error)
+        _latest = weakref.ref(self)
+
+    def _wire(self) -> None:
+        home = ensure_directory(self.settings.home)
+        identifiers = Identifiers(load_secret(home / "secret"))
+        spool = Spool(ensure_directory(home / "spool"))
+        policy = Policy(self.settings, self._proven_tier())
+        if policy.note:
+            _LOG.warning("%s", policy.note)
+        self.pipeline = Pipeline(policy, identifiers, spool, self._features)
+        self._schedule = Schedule(
+            [
+                Job("bring the spool to the disk", _SYNC_SECONDS, spool.sync),
+                Job("drain the spool", self.settings.drain_seconds, self._drain),
+                Job("verify the license", _VERIFY_SECONDS, self._verify),
+            ]
+        )
+
+    def _proven_tier(self) -> Tier:
+        """Return the tier the license key proves offline; asked at start only where it can switch telemetry off."""
+        return self.install.policy_tier if self.settings.telemetry_disabled else Tier.COMMUNITY
+
+    @property
+    def install(self) -> Install:
+        """Return the half behind the spool.  Raises :class:`CalosTelemetryError` when it cannot be opened."""
+        with self._lock:
+            if self._install is None:
+                from calos_telemetry.sdk.install import Install  # noqa: PLC0415 - loads the database and cryptography
+
+                self._install = Install(self.settings)
+            return self._install
+
+    @property
+    def license(self) -> LicenseState:
+        """Return the license state that holds now; never waits for the network."""
+        if self._license is None:
+            self._license = self._read_license()
+        return self._license
+
+    def _read_license(self) -> LicenseState:
+        try:
+            return self.install.license_state()
+        except Exception as error:  # noqa: BLE001 - the boundary: without a readable license the application goes on
+            self.swallow(error)
+            return community()
+
+    def record(self, facts: RequestFacts) -> None:
+        """Record an answered request.  Called by the middlewares, inside their boundary."""
+        if self.pipeline is not None and self.pipeline.request(facts):
+            self._schedule.start()
+
+    def track_feature(
+        self, facts: RequestFacts | None, name: str, metadata: Mapping[str, object] | None = None
+    ) -> bool:
+        """Record one use of a feature; false when it was not recorded.  Never raises."""
+        try:
+            recorded = self.pipeline is not None and self.pipeline.feature(name, metadata, facts)
+        except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
+            self.swallow(error)
+            return False
+        if recorded:
+            self._schedule.start()
+        return recorded
+
+    def track_error(
+        self, facts: RequestFacts | None, error: BaseException, context: Mapping[str, object] | None = None
+    ) -> bool:
+        """Record a failure that the application caught; false when it was not recorded.  Never raises."""
+        try:
+            recorded = self.pipeline is not None and self.pipeline.error(error, facts, context)
+        except Exception as failure:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
+            self.swallow(failure)
+            return False
+        if recorded:
+            self._schedule.start()
+        return recorded
+
+    def flush(self) -> int:
+        """Move everything spooled by any process into the database now; return how many events that were."""
+        return self.install.drain(patience=_FLUSH_PATIENCE).events
+
+    def summary(self, hours: int = 24) -> dict[str, Any]:
+        """Return the summary of the last ``hours``."""
+        return self.install.summary(hours)
+
+    def viewer(self) -> Viewer:
+        """Return the operator's pages as an ASGI application, to be mounted at ``/api/telemetry``."""
+        from calos_telemetry.sdk.viewer.asgi import Viewer  # noqa: PLC0415 - the pages load with the first mount
+
+        return Viewer(self)
+
+    def swallow(self, error: BaseException) -> None:
+        """Count a failure of our own by kind and log the first of each kind; the application goes on."""
+        kind = type(error).__name__
+        if kind not in self.failures:
+            _LOG.warning("telemetry failed and the application is not affected: %s: %s", kind, error)
+        self.failures[kind] += 1
+
+    def close(self) -> None:
+        """Stop the background thread and let the files go.  Optional: nothing is lost without it."""
+        self._schedule.stop()
+        if self.pipeline is not None:
+            self.pipeline.spool.close()
+        if self._install is not None:
+            self._install.close()
+
+    def _drain(self) -> None:
+        if self.pipeline is not None:
+            self.pipeline.spool.seal()
+        self.install.drain()
+
+    def _verify(self) -> None:
+        self.install.verify_if_due()
+        self._license = self.install.license_state()
+
+
+def latest_telemetry() -> Telemetry | None:
+    """Return the telemetry that this process created last, if any."""
+    return _latest() if _latest is not None else None
+
+
+def default_telemetry() -> Telemetry:
+    """Return the telemetry of this process; create it from the environment where there is none (Django)."""
+    return latest_telemetry() or _keep(Telemetry())
+
+
+_kept: list[Telemetry] = []
+
+
+def _keep(telemetry: Telemetry) -> Telemetry:
+    _kept.append(telemetry)
+    return telemetry

@@ -1,0 +1,65 @@
+"""What an application calls by hand: ``track_feature`` and ``track_error``.
+
+Both work in sync and async code, in threads and outside any request, return at once, and never raise.  What they return
+may be awaited or not: an ``await`` that somebody is used to writing changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from calos_telemetry.sdk.middleware.asgi import FACTS
+from calos_telemetry.sdk.record.facts import RequestFacts, current
+from calos_telemetry.sdk.telemetry import latest_telemetry
+
+
+class Tracked:
+    """The answer of a tracking call: true when the record is in the spool; awaiting it gives itself back."""
+
+    __slots__ = ("_recorded",)
+
+    def __init__(self, recorded: bool) -> None:
+        self._recorded = recorded
+
+    def __bool__(self) -> bool:
+        return self._recorded
+
+    def __await__(self) -> Generator[Any, None, Tracked]:
+        yield from ()
+        return self
+
+
+_YES = Tracked(recorded=True)
+_NO = Tracked(recorded=False)
+
+
+def track_feature(request: object, name: str, metadata: Mapping[str, object] | None = None) -> Tracked:
+    """Record one use of the feature ``name``.
+
+    ``request`` is the framework's request (Starlette, FastAPI, Flask, Django), an ASGI scope, a WSGI environ, or
+    ``None`` for the current request, if there is one.  Of ``metadata`` only declared keys with closed values are kept.
+    """
+    telemetry = latest_telemetry()
+    if telemetry is None:
+        return _NO
+    return _YES if telemetry.track_feature(_facts_of(request), name, metadata) else _NO
+
+
+def track_error(request: object, error: BaseException, context: Mapping[str, object] | None = None) -> Tracked:
+    """Record a failure that the application caught.
+
+    ``request`` as for :func:`track_feature`; of ``context`` only declared keys with closed values are kept.
+    """
+    telemetry = latest_telemetry()
+    if telemetry is None:
+        return _NO
+    return _YES if telemetry.track_error(_facts_of(request), error, context) else _NO
+
+
+def _facts_of(request: object) -> RequestFacts | None:
+    for holder in (request, *(getattr(request, name, None) for name in ("scope", "environ", "META"))):
+        facts = holder.get(FACTS) if isinstance(holder, dict) else None
+        if isinstance(facts, RequestFacts):
+            return facts
+    return current.get()

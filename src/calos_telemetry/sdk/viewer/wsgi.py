@@ -1,0 +1,46 @@
+"""The operator's pages in front of a WSGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from calos_telemetry.sdk.middleware.wsgi import Environ, WsgiApp
+from calos_telemetry.sdk.viewer.pages import Call, answer, query_of
+
+if TYPE_CHECKING:
+    from calos_telemetry.sdk.telemetry import Telemetry
+
+PREFIX = "/api/telemetry"
+
+
+def mount(app: WsgiApp, telemetry: Telemetry) -> WsgiApp:
+    """Return ``app`` with the operator's pages at ``/api/telemetry/``."""
+
+    def mounted(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path != PREFIX and not path.startswith(PREFIX + "/"):
+            return app(environ, start_response)
+        reply = answer(telemetry, _call(environ, path.removeprefix(PREFIX)))
+        start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", list(reply.headers))
+        return [reply.body]
+
+    return mounted
+
+
+def _call(environ: Environ, path: str) -> Call:
+    headers = {
+        name.removeprefix("HTTP_").lower().replace("_", "-"): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    query = query_of(environ.get("QUERY_STRING", ""))
+    return Call(
+        environ["REQUEST_METHOD"],
+        path,
+        query,
+        headers,
+        environ.get("REMOTE_ADDR"),
+        environ.get("SCRIPT_NAME", "") + PREFIX,
+    )

@@ -1,0 +1,163 @@
+"""Events → rows: exact, and independent of how the events arrive."""
+
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calos_telemetry.clock import date_of, hour_of
+from calos_telemetry.contract.counters import COUNTER_NAMES
+from calos_telemetry.contract.events import ApiRequest, ErrorEvent, Event, FeatureUsage, Performance
+from calos_telemetry.contract.histogram import bucket_of
+from calos_telemetry.sdk.rollup.batch import Stored
+from calos_telemetry.sdk.rollup.performance import read_histogram
+from calos_telemetry.sdk.rollup.sessions import IDLE_MS
+
+from .conftest import INSTALL_ID, Store
+
+NOON = int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()) * 1_000
+PATHS = ("/api/pos/:id", "/graphql", "/", "(unmatched)")
+SESSIONS = ("00" * 8, "11" * 8)
+
+requests = st.builds(
+    ApiRequest,
+    method=st.sampled_from(("GET", "POST")),
+    path=st.sampled_from(PATHS),
+    status=st.sampled_from((200, 204, 404, 500)),
+    duration_us=st.integers(0, 10_000_000),
+    request_bytes=st.integers(0, 5_000),
+    response_bytes=st.integers(0, 50_000),
+    feature=st.sampled_from((None, "pos_transaction", "forum")),
+    session=st.sampled_from((None, *SESSIONS)),
+    user=st.sampled_from((None, "22" * 8, "33" * 8)),
+    browser=st.sampled_from((None, "Chrome")),
+)
+features = st.builds(
+    FeatureUsage,
+    feature=st.sampled_from(("pos_transaction", "theme")),
+    metadata=st.sampled_from(({}, {"status": "completed", "success": True}, {"note": "[REDACTED]"})),
+)
+failures = st.builds(
+    ErrorEvent,
+    category=st.sampled_from(("database", "network")),
+    name=st.sampled_from(("OperationalError", "TimeoutError")),
+    message=st.just("it broke"),
+    stack=st.sampled_from(("E: it broke\nshop.pos:sell:12", "E: it broke\nshop.crypto:withdraw:7")),
+    path=st.sampled_from((None, *PATHS)),
+)
+operations = st.builds(
+    Performance, metric=st.just("transaction"), name=st.just("checkout"), duration_us=st.integers(0, 1_000_000)
+)
+moments = st.integers(NOON - 3 * IDLE_MS, NOON + 3 * IDLE_MS)
+
+
+@st.composite
+def arrivals(draw: st.DrawFn) -> list[Stored]:
+    pairs = draw(st.lists(st.tuples(moments, st.one_of(requests, features, failures, operations)), max_size=30))
+    return [Stored(f"{number:032x}", at, event) for number, (at, event) in enumerate(pairs)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(events=arrivals(), data=st.data())
+def test_any_split_and_order_of_the_events_gives_the_same_rows(
+    store: Store, events: list[Stored], data: st.DataObject
+) -> None:
+    """However the same events are cut into drains and whatever their order, the rows are the same."""
+    at_once = store([events])
+    shuffled = data.draw(st.permutations(events))
+    cut = data.draw(st.integers(0, len(events)))
+    assert store([shuffled[:cut], shuffled[cut:]]) == at_once
+
+
+@settings(max_examples=20, deadline=None)
+@given(events=arrivals())
+def test_an_event_that_arrives_twice_changes_nothing(store: Store, events: list[Stored]) -> None:
+    """Storing the same events again, in the same or a later drain, counts none of them a second time."""
+    once = store([events])
+    assert store([events, events, events[:5]]) == once
+
+
+@settings(max_examples=30, deadline=None)
+@given(events=arrivals())
+def test_rows_equal_a_plain_count(store: Store, events: list[Stored]) -> None:
+    """Features, requests by class, bytes and latencies equal what a plain loop over the events counts."""
+    rows = store([events])
+    seen = [(at, event) for _, at, event in events if isinstance(event, ApiRequest)]
+    classes = Counter((date_of(at), f"{request.status // 100}xx") for at, request in seen)
+    assert {(row[1], row[3]): row[4] for row in rows["telemetry_aggregates"] if row[2] == "requests"} == classes
+    assert sum(row[4] for row in rows["telemetry_aggregates"] if row[2] == "bytes_out") == sum(
+        request.response_bytes for _, request in seen
+    )
+    used = Counter(event.feature for _, _, event in events if getattr(event, "feature", None) is not None)
+    assert {row[1]: row[2] for row in rows["telemetry_features"]} == used
+    measured = Counter((hour_of(at), bucket_of(request.duration_us)) for at, request in seen)
+    histograms: Counter[tuple[int, int]] = Counter()
+    for row in rows["telemetry_performance"]:
+        if row[2] == "api_request":
+            histograms.update({(row[1], bucket): n for bucket, n in read_histogram(row[9]).items()})
+    assert histograms == measured
+
+
+def stored(*events: tuple[int, Event]) -> list[Stored]:
+    return [Stored(f"{number:032x}", at, event) for number, (at, event) in enumerate(events)]
+
+
+def request(session: str | None = None, **changes: object) -> ApiRequest:
+    return ApiRequest(**{"method": "GET", "path": "/", "status": 200, "duration_us": 5, "session": session, **changes})  # type: ignore[arg-type]
+
+
+def test_sessions_end_after_thirty_idle_minutes(store: Store) -> None:
+    """Requests less than 30 minutes apart are one session, 30 minutes or more begin another."""
+    hash_ = SESSIONS[0]
+    rows = store(
+        [
+            stored(
+                (NOON, request(hash_)),
+                (NOON + IDLE_MS - 1, request(hash_)),
+                (NOON + 2 * IDLE_MS - 1, request(hash_)),
+            )
+        ]
+    )["telemetry_sessions"]
+    assert sorted((row[2] - NOON, row[5], row[6]) for row in rows) == [(0, 1_799, 2), (2 * IDLE_MS - 1, 0, 1)]
+
+
+def test_a_late_request_joins_two_sessions_into_one(store: Store) -> None:
+    """A request that arrives late and lies between two sessions makes them one."""
+    hash_ = SESSIONS[0]
+    first, last = (NOON, request(hash_)), (NOON + IDLE_MS + 60_000, request(hash_))
+    between = (NOON + IDLE_MS // 2, request(hash_))
+    one, two, three = stored(first, last, between)
+    rows = store([[one, two], [three]])["telemetry_sessions"]
+    assert [(row[2], row[4], row[6]) for row in rows] == [(NOON, NOON + IDLE_MS + 60_000, 3)]
+
+
+def test_errors_are_told_apart_by_frame_and_template_and_counted(store: Store) -> None:
+    """Failures with the same class, innermost frame and template are one row; the first message stays."""
+    error = ErrorEvent(category="database", name="OperationalError", message="a", stack="x\nshop:f:1", path="/a")
+    other = ErrorEvent(category="database", name="OperationalError", message="b", stack="x\nshop:f:2", path="/a")
+    again = ErrorEvent(category="database", name="OperationalError", message="c", stack="y\nshop:f:1", path="/a")
+    rows = store([stored((NOON, error), (NOON + 1, other), (NOON + 2, again))])["telemetry_errors"]
+    assert sorted((row[4], row[9], row[10] - NOON, row[11] - NOON) for row in rows) == [("a", 2, 0, 2), ("b", 1, 1, 1)]
+
+
+def test_only_declared_counters_are_counted(store: Store) -> None:
+    """Every counter that a rollup writes is in the closed list of counters."""
+    events = stored(
+        (NOON, request(SESSIONS[0], country="DE", browser="Chrome", os="Linux", feature="pos", request_bytes=1)),
+        (NOON, FeatureUsage(feature="theme", metadata={"theme": "midnight", "success": True, "note": "[REDACTED]"})),
+        (NOON, ErrorEvent(category="other", name="E")),
+    )
+    rows = store([events])["telemetry_aggregates"]
+    assert {row[2] for row in rows} <= COUNTER_NAMES
+    assert {row[3] for row in rows if row[2] == "choice"} == {"theme.theme=midnight", "theme.success=true"}
+    assert {row[0] for row in rows} == {INSTALL_ID}
+
+
+@pytest.mark.parametrize("value", [0, 1, 63, 64, 127, 128, 1_000, 123_456, 10**9])
+def test_buckets_are_exact_to_one_sixty_fourth(value: int) -> None:
+    """The middle of a value's bucket is at most 1/64 of the value away."""
+    from calos_telemetry.contract.histogram import value_of
+
+    assert abs(value_of(bucket_of(value)) - value) * 64 <= value
