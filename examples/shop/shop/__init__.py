@@ -1,0 +1,1 @@
+"""A small business application with telemetry built in: the example of how to integrate CALOS Telemetry."""
