@@ -79,7 +79,7 @@ class ApiRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     method: Method
     path: Template
     status: Status
-    duration_us: DurationUs
+    duration_us: DurationUs | None = None  # an access log does not tell it
     request_bytes: Bytes = 0
     response_bytes: Bytes = 0
     feature: FeatureName | None = None

@@ -22,8 +22,10 @@ from calos_telemetry.sdk.license.offline import read_license
 from calos_telemetry.sdk.license.state import LicenseState
 from calos_telemetry.sdk.license.transport import HttpTransport
 from calos_telemetry.sdk.license.verifier import Outcome, Verifier
+from calos_telemetry.sdk.obfuscate.identifiers import load_secret
 from calos_telemetry.sdk.policy.decision import Policy
 from calos_telemetry.sdk.record.drain import Drain, Drained, pending
+from calos_telemetry.sdk.record.log_import import LogImport
 from calos_telemetry.sdk.record.storing import DROPPED, STORED
 from calos_telemetry.sdk.report.ledger import Ledger
 from calos_telemetry.settings import Settings
@@ -68,6 +70,12 @@ class Install:
         """Move what all processes have spooled into the database."""
         ensure_directory(self.spool_directory)
         return Drain(self.spool_directory, self.engine, self.identity.install_id, self.policy).run(patience=patience)
+
+    def log_import(self, *, shift_ms: int = 0) -> LogImport:
+        """Return what brings an access log into the database, with every time moved by ``shift_ms``."""
+        directory = ensure_directory(self.spool_directory)
+        secret = load_secret(self.settings.home / "secret")
+        return LogImport(directory, self.engine, self.identity.install_id, self.policy, secret, shift_ms=shift_ms)
 
     def verify(self) -> Outcome:
         """Verify the license now and send what is new, if the policy allows it."""

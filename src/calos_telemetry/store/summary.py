@@ -16,7 +16,7 @@ _US_PER_MS = 1_000
 
 
 def summarise(connection: Connection, *, now: int, hours: int) -> dict[str, Any]:
-    """Return the summary of the last ``hours`` before ``now`` (unix ms); durations in ms.
+    """Return the summary of the last ``hours`` before ``now`` (unix ms); durations in ms, ``None`` where none was measured.
 
     ``totalEvents`` counts uses of features.  Raises :class:`SettingsError` for a window that makes no sense.
     """
@@ -79,6 +79,6 @@ def _rows(connection: Connection, query: Select[Any], names: Sequence[str]) -> l
     """Return rows with the most frequent first; equal counts in the order of their names, so that answers are stable."""
     rows = [dict(zip(names, row, strict=True)) for row in connection.execute(query)]
     for row in rows:
-        if "avg_duration" in row:
+        if row.get("avg_duration") is not None:
             row["avg_duration"] = round(float(row["avg_duration"]), 1)
     return sorted(rows, key=lambda row: (-row["count"], *(str(row[name]) for name in names)))

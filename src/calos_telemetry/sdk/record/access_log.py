@@ -255,7 +255,7 @@ def to_event(
     """Return the obfuscated event of a line; the callables turn what names people into what does not.
 
     `path_of` gets the path without its query; `client_of` the user agent, for (browser, operating system); `session_of`
-    the line; `user_of` the remote user, where there is one. A log tells no duration: it stays 0.
+    the line; `user_of` the remote user, where there is one. A log tells no duration.
     """
     path = _path_of_target(line.target)
     browser, system = client_of(line.user_agent) if line.user_agent else (None, None)
@@ -263,7 +263,6 @@ def to_event(
         method=line.method if line.method in METHODS else OTHER_METHOD,
         path=UNMATCHED if not path or line.status in _UNROUTED else path_of(path),
         status=line.status,
-        duration_us=0,
         response_bytes=line.response_bytes,
         user=None if line.remote_user is None else user_of(line.remote_user),
         session=session_of(line),

@@ -63,6 +63,8 @@ def roll_up(connection: Connection, batch: Batch) -> None:
 def measurements(batch: Batch) -> Iterator[tuple[Series, int]]:
     """Yield ``(series, µs)`` for each request and each measured operation."""
     for at, request in batch.of(ApiRequest):
+        if request.duration_us is None:
+            continue
         yield Series(hour_of(at), "api_request", request.method, request.path, request.status), request.duration_us
     for at, operation in batch.of(Performance):
         yield Series(hour_of(at), operation.metric, "", operation.name, 0), operation.duration_us

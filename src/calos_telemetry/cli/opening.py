@@ -1,0 +1,19 @@
+"""How the operator's commands find their install: by the same environment as the application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from calos_telemetry.sdk.install import Install
+from calos_telemetry.settings import Settings
+
+
+@contextmanager
+def opened_install(settings: Settings | None = None) -> Iterator[Install]:
+    """Open the install that the environment names (``CALOS_HOME``), beside a running application or without one."""
+    install = Install(settings or Settings.from_environment())
+    try:
+        yield install
+    finally:
+        install.close()

@@ -1,0 +1,93 @@
+"""``calos-telemetry report``: the exact bytes of every report, and the proof of what became of them."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from calos_telemetry.cli.opening import opened_install
+from calos_telemetry.cli.printing import as_json
+from calos_telemetry.clock import to_iso
+from calos_telemetry.contract.report import inflate
+from calos_telemetry.errors import CalosTelemetryError, SettingsError
+from calos_telemetry.sdk.report.ledger import Entry
+
+
+@click.group()
+def report() -> None:
+    """Show, save and check the reports of this install."""
+
+
+@report.command(name="list")
+@click.option("--json", "in_json", is_flag=True, help="Print JSON.")
+@click.option("--limit", default=20, show_default=True, help="How many, newest first.")
+def list_(in_json: bool, limit: int) -> None:
+    """List the newest reports.
+
+    Example: calos-telemetry report list
+    """
+    with opened_install() as install:
+        entries = install.ledger.entries(limit=limit)
+    if in_json:
+        click.echo(as_json([_described(entry) for entry in entries]))
+        return
+    for entry in entries:
+        size = f"{entry.rows} rows, {len(entry.body)} bytes"
+        click.echo(f"{entry.number:5}  {to_iso(entry.sealed_at)}  {entry.state:12}  {size}  sha256 {entry.digest}")
+
+
+@report.command()
+@click.argument("number", type=int)
+@click.option("--raw", is_flag=True, help="Write the frozen bytes (gzip) to standard output.")
+@click.option("--receipt", "what", flag_value="receipt", help="Print the text of the receipt, as it was signed.")
+@click.option("--signature", "what", flag_value="signature", help="Print the signature of the receipt, base64url.")
+def show(number: int, raw: bool, what: str | None) -> None:
+    """Print what report NUMBER says, byte for byte.
+
+    Example: calos-telemetry report show 3
+    """
+    with opened_install() as install:
+        entry = install.ledger.entry(number)
+    if entry is None:
+        raise SettingsError(f"there is no report {number}: `calos-telemetry report list` names those there are")
+    if raw:
+        sys.stdout.buffer.write(entry.body)
+    elif what is not None:
+        click.echo(_part_of_receipt(entry, what), nl=False)
+    else:
+        click.echo(inflate(entry.body).decode())
+
+
+@report.command()
+def check() -> None:
+    """Check every digest, receipt and link of the chain; exit code 1 when one does not hold.
+
+    Example: calos-telemetry report check
+    """
+    with opened_install() as install:
+        findings = install.check_ledger()
+    for finding in findings:
+        click.echo(("ok      " if finding.ok else "BROKEN  ") + finding.sentence)
+    broken = sum(not finding.ok for finding in findings)
+    if broken:
+        raise CalosTelemetryError(f"{broken} of {len(findings)} findings do not hold: ask the vendor about them")
+
+
+def _part_of_receipt(entry: Entry, what: str) -> str:
+    if entry.receipt is None:
+        raise SettingsError(f"report {entry.number} has no receipt yet")
+    return entry.receipt.text if what == "receipt" else entry.receipt.signature
+
+
+def _described(entry: Entry) -> dict[str, object]:
+    return {
+        "number": entry.number,
+        "sealed_at": to_iso(entry.sealed_at),
+        "state": entry.state,
+        "rows": entry.rows,
+        "bytes": len(entry.body),
+        "digest": entry.digest,
+        "outcome": entry.outcome,
+        "receipt": entry.receipt,
+    }
