@@ -25,6 +25,7 @@ import msgspec
 
 from calos_telemetry.contract.events import METHODS, OTHER_METHOD, UNMATCHED, ApiRequest
 from calos_telemetry.sdk.record.log_file import open_log, progress
+from calos_telemetry.sdk.record.styles import style_of
 
 __all__ = ["Line", "LineIds", "Malformed", "open_log", "parse_line", "progress", "read_log", "to_event"]
 
@@ -61,11 +62,6 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 # Refused before any route was chosen, or by none: what these paths say was made up by the client, often a scanner.
 _UNROUTED: Final = frozenset({400, 404, 414, 421, 431, 444, 494, 495, 496, 497})
-_STATIC: Final = re.compile(
-    r"[^/]\.(?:css|m?js|map|png|jpe?g|gif|svg|ico|webp|avif|bmp|tiff?|woff2?|ttf|otf|eot|mp[34]|m4[av]|og[gv]|wav|webm|mov|avi"
-    r"|pdf|zip|t?gz|bz2|xz|7z|rar|exe|dmg|msi|deb|rpm|jar|wasm|swf|txt|xml|rss|atom|webmanifest)",
-    re.ASCII | re.IGNORECASE,
-)
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -268,7 +264,7 @@ def to_event(
         session=session_of(line),
         browser=browser,
         os=system,
-        style=_style_of(path),
+        style=style_of(path, not f"{path}/".startswith("/api/")),
     )
 
 
@@ -280,10 +276,3 @@ def _path_of_target(target: str) -> str:
             return ""
         target = "/" + rest.partition("/")[2]
     return target.partition("?")[0].partition("#")[0]
-
-
-def _style_of(path: str) -> str:
-    if path == "/api" or path.startswith("/api/"):
-        return "rest"
-    dot = path.rfind(".")
-    return "static" if dot > 0 and _STATIC.fullmatch(path, dot - 1) else "page"
