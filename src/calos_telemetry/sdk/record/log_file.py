@@ -39,16 +39,15 @@ def open_log(path: str) -> BinaryIO:
     return io.BufferedReader(unpacked, _BLOCK)
 
 
-def progress(stream: BinaryIO) -> tuple[int, int] | None:
-    """Return (bytes read, size) of the file behind a stream of `open_log`, packed bytes where it is packed.
+def progress(stream: BinaryIO) -> int:
+    """Return how many bytes of its file a stream of `open_log` has read, packed bytes where it is packed.
 
-    ``None`` where there is no telling: a pipe.
+    0 where there is no telling: a pipe.
     """
     try:
-        descriptor = stream.fileno()
-        return os.lseek(descriptor, 0, os.SEEK_CUR), os.fstat(descriptor).st_size
+        return os.lseek(stream.fileno(), 0, os.SEEK_CUR)
     except (OSError, ValueError):
-        return None
+        return 0
 
 
 class _Source(io.RawIOBase):
