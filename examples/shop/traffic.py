@@ -150,7 +150,9 @@ def _cancel(visits: Sequence[Future[Sent]], stop: threading.Event) -> None:
 
 def _visit(pool: urllib3.PoolManager, base_url: str, visitor: Visitor, at: float, stop: threading.Event) -> Sent:
     sent = Sent()
-    headers = {"User-Agent": visitor.agent}
+    # A server closes the connection behind an unhandled exception: reusing it would be a race, and a retry would be
+    # counted twice.
+    headers = {"User-Agent": visitor.agent, "Connection": "close"}
     stop.wait(max(0.0, at - time.monotonic()))
     for step in visitor.steps:
         if stop.is_set():

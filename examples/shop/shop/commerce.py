@@ -12,7 +12,7 @@ from calos_telemetry import track_error, track_feature
 from shop.database import THEMES, Database, Item, Sale, User, Wallet, work
 from shop.people import CurrentUser
 
-CARD_LIMIT = 900
+CARD_LIMIT = 400
 router = APIRouter(prefix="/api")
 
 
