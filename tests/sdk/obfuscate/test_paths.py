@@ -205,7 +205,7 @@ def test_planted_identifiers_never_survive(planted: uuid.UUID | int | str, times
 
     template = obfuscate_path(f"/invoices/{encoded}/lines")
 
-    if "/" not in encoded:
+    if not set("/?#;") & set(encoded):  # these end the segment, as they do for a server
         assert template == "/invoices/:id/lines"
     assert not any(text[i : i + 6] in template for i in range(len(text) - 5))
 
