@@ -104,8 +104,8 @@ class Visitor:
     steps: tuple[Step, ...]
 
 
-Progress = Callable[[int, float], object]
-"""Called after each visitor with (requests answered so far, share of the run that is over)."""
+Progress = Callable[[float], object]
+"""Called after each visitor with the share of the visitors who are done, 0 to 1."""
 
 
 def plan(seconds: float, seed: int) -> list[Visitor]:
@@ -135,7 +135,7 @@ def run(base_url: str, seconds: float, seed: int, on_progress: Progress | None =
             for done, visit in enumerate(as_completed(visits), start=1):
                 sent.add(visit.result())
                 if on_progress is not None:
-                    on_progress(sent.total, done / len(visits))
+                    on_progress(done / len(visits))
         except BaseException:
             _cancel(visits, stop)
             raise
