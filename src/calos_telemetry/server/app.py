@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from calos_telemetry.server.dashboard.endpoint import start, style
 from calos_telemetry.server.vendor import Vendor, open_vendor
 from calos_telemetry.server.verify.endpoint import verify
 from calos_telemetry.settings import ServerSettings
@@ -32,6 +33,8 @@ def create_app(settings: ServerSettings) -> Starlette:
     app = Starlette(
         lifespan=lifespan,
         routes=[
+            Route("/", start, methods=["GET"]),  # the vendor's people: the start page
+            Route("/assets/style.css", style, methods=["GET"]),
             Route("/verify", verify, methods=["POST"]),  # installs: license decision, report, receipt
             Route("/keys", keys, methods=["GET"]),  # installs: the keyring, signed by the root
             Route("/status", status, methods=["GET"]),  # monitoring: is it up and are its databases
