@@ -125,7 +125,7 @@ def _settle(partial: Path) -> bool:
 def bytes_in(directory: Path) -> int:
     """Return the bytes that all spool files take on the disk, roughly: each at least one block. Raises OSError."""
     total = 0
-    with os.scandir(directory) as entries:
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:
         for entry in entries:
             if entry.name.endswith(SUFFIX):
                 with suppress(FileNotFoundError):

@@ -139,15 +139,21 @@ class Spool:
         return all(confirmed)
 
     def seal(self) -> None:
-        """Let go of the current file: the drain may then remove it. The next record begins another."""
+        """Let go of the current file: the drain may then remove it. The next record begins another.
+
+        Over the quota the file is kept, or each call would leave one more file of losses in the full directory.
+        """
         with self._lock:
             self._retry_at = float("-inf")
             self._settle_losses()
-            self._let_go()
+            if self._limit:
+                self._let_go()
 
     def close(self) -> None:
-        """Seal at the end of the process. A record that comes later still is taken all the same."""
-        self.seal()
+        """Let go for good, at the end of the process. A record that comes later still is taken all the same."""
+        with self._lock:
+            self.seal()
+            self._let_go()
 
     def _refuse(self, reason: Reason) -> Literal[False]:
         self.books.dropped[reason] = self.books.dropped.get(reason, 0) + 1
@@ -187,13 +193,14 @@ class Spool:
         if self._clock() < self._retry_at:
             return False
         try:
-            if self._fd < 0 or self._size + size > self._max_file:
-                self._begin_file()
             has_room = spool_directory.bytes_in(self.directory) + self._max_file <= self._max_total
+            is_full = self._size + size > self._max_file
+            if self._fd < 0 or (is_full and (has_room or self._limit > 0)):
+                self._begin_file()
         except _TROUBLE as error:
             self._fail(error)
             return False
-        if not has_room:  # the file stays open, for the losses
+        if not has_room:  # the full file is sealed, for the drain to make room; the new one is for losses only
             self._limit, self._why, self._retry_at = 0, "spool_full", self._clock() + RETRY_SECONDS
             return False
         self._limit = self._max_file

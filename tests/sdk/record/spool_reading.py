@@ -1,0 +1,47 @@
+"""What a drain would find in a spool directory, for the tests to compare with what was handed in."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from calos_telemetry.sdk.record import frames, spool
+
+
+@dataclass
+class Found:
+    """All that the files of a directory hold."""
+
+    events: list[bytes] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    losses: Counter[str] = field(default_factory=Counter)
+    files: int = 0
+    torn: int = 0
+
+
+def found_in(directory: Path) -> Found:
+    """Read every spool file, as the drain does."""
+    found = Found()
+    for path in spool.spool_files(directory):
+        header = frames.read_header(path)
+        assert isinstance(header, frames.Header), (path, header)
+        end = frames.HEADER_SIZE
+        for record in frames.read_records(path):
+            end = record.offset_end
+            if record.kind == frames.LOSSES:
+                found.losses.update(frames.decode_losses(record.payload))
+            else:
+                found.events.append(record.payload)
+                found.ids.append(frames.event_id(header.file_id, record.offset))
+        found.files += 1
+        found.torn += path.stat().st_size != end
+    return found
+
+
+class Clock:
+    """A monotonic clock that moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
