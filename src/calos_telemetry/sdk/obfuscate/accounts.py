@@ -1,0 +1,171 @@
+"""Who it was: user names and numbers, known only by the words around them, and the home directories named after them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from calos_telemetry.sdk.obfuscate.placeholders import USER
+from calos_telemetry.sdk.obfuscate.rules import LETTER, WIDE, Rule
+from calos_telemetry.sdk.obfuscate.words import is_wordy
+
+_NAME: Final = rf"[{LETTER}$][{LETTER}.@\\+$~-]{{0,62}}[{LETTER}$]|[{LETTER}]"
+_OPEN: Final = r"[\"'`(<\[#]{0,2}"
+_PERSON: Final = (
+    r"users?|account|member|subscriber|customer|client|employee|staff|patient|student|owner|author|assignee|reviewer|operator"
+    r"|admin(?:istrator)?|contact|person|profile|principal|identity|recipient|sender|participant|attendee|tenant|buyer|seller"
+    r"|merchant|driver|guest|visitor|applicant|candidate|teacher|doctor|agent|holder|payer|payee|beneficiary|actor|login"
+)
+_KEY: Final = (
+    r"(?:[a-z]{1,16}[_.-])?r?(?:user|member|customer|employee|patient|subscriber|student|owner|actor|author|account|client|person|contact"
+    r"|profile)(?:[ _.-]?(?:names?|ids?|uuid|no|number|pk|principal[ _.-]?name))?"
+    r"|usr|uname|upn|logname|login(?:[ _.-]?(?:name|id))?|acct|uid|nick(?:name)?|s?am ?account ?name|assignee|principal(?:name)?"
+    r"|(?:created|updated|modified)[_ ]by|impersonator|initiator|requester|invoker|subject|sub"
+)
+_STATED: Final = frozenset("account client person contact profile subject sub owner author".split())  # noqa: SIM905
+_NOBODY: Final = frozenset(
+    "none null nil undefined true false unknown anonymous system self nobody any all other n/a "  # noqa: SIM905
+    "root admin administrator guest superuser".split(),  # everybody has these: they name nobody
+)
+_FUNCTION_WORDS: Final = frozenset(
+    "a an and any are as at be by can cannot for from had has have he if in is it me my no not of on or that the their them "  # noqa: SIM905
+    "this to us was were with without your you who which name names user users id invalid unknown illegal all each".split(),
+)
+_UUID: Final = r"[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}"
+_RECORD: Final = re.compile(r"[A-Za-z]{2,12}[_-]-?\d[\d_-]*")  # job_1445144423722_0020: a thing, not a person
+_HEXADECIMAL: Final = re.compile(r"0[xX][0-9a-fA-F]+\b")
+
+
+def _is_person(match: re.Match[str]) -> bool:
+    """Not a word that messages are made of, not ``null``, not a number in hexadecimal: then it is somebody."""
+    value = match["v"]
+    return value.lower() not in _NOBODY and not is_wordy(value) and _HEXADECIMAL.match(value) is None
+
+
+def _is_named(match: re.Match[str]) -> bool:
+    """Say the same of a value with a name: a number behind ``uid`` is the operating system's, and one behind ``user_id`` somebody's."""
+    key = match["k"].lower()
+    if match["v"].isdigit():
+        return key[-3:] != "uid" and ("id" in key or "user" in key)
+    return _is_person(match) and (key not in _STATED or _is_proper(match))
+
+
+def _is_account(match: re.Match[str]) -> bool:
+    """Where the server's own wording leaves no doubt, only grammar words are spared."""
+    value = match[match.lastgroup or 0].lower().rstrip(".")
+    return value not in _FUNCTION_WORDS and value not in _NOBODY
+
+
+def _is_proper(match: re.Match[str]) -> bool:
+    """Where the wording leaves much doubt: it must be written like a name or an address, and be no known word."""
+    value = match["v"]
+    named = value[0].isupper() or any(letter.isdigit() or letter in "@\\" for letter in value)
+    return named and not value.isdigit() and _is_person(match) and _RECORD.fullmatch(value) is None
+
+
+_ACTION: Final = (
+    r"(?:authenticat\w{1,8}|passw(?:or)?d|login|logon|credentials?|sessions?|account|mailbox|inbox|profile|quotas?|access|invitation|tokens?"
+    r"|message|notification|verification|permissions?|enrol\w{1,8})(?: \w{1,24})? (?:for|of)|(?:logged|signed|log|sign)(?: in| on)? as"
+    r"|impersonat\w{1,4}|acting as|(?:created|updated|modified|deleted|requested|approved|locked|owned|uploaded|edited|submitted|rejected"
+    r"|cancell?ed|initiated|triggered|reported|signed|posted|sent|closed|started|stopped) by"
+    r"|(?:assigned|granted|revoked|invited|sent|delivered|addressed|reply|denied) (?:to|from)|welcome(?: back)?,?|hello,?|dear"
+    r"|account|admin|member|subscriber|owner|author|imperson\w{1,6}"
+)
+_DOING: Final = (
+    r"(?:has |is |was )?(?:logged|signed) (?:in|out|on|off|up)|has (?:joined|left)"
+    r"|is (?:not |already )?(?:a |an )?(?:member of|authori[sz]ed to|allowed to|banned|impersonating)"
+)
+
+_ADMITTED: Final = r"(?=\s+(?:from\s+\S+\s+(?:port|ssh)|from\s+[\d\[]|\[preauth\]|by\s+\(uid))"
+
+RULES: Final = (
+    Rule(
+        "user.home",
+        USER,
+        "the user in the path of a home directory",
+        r"(?i)(/|\\|%2f|%5c|[a-z]:)(home|users|documents and settings|profiles|people)(/|\\|%2f|%5c)|[\s\"'=(]~[a-z]",
+        r"(?i)(?:(?:/|\\|%2f|%5c|[a-z]:)(?:home|users|documents and settings|profiles|people)(?:/|\\{1,4}|%2f|%5c)|[\s\"'=(]~(?=[a-z]))"
+        r"(?P<v>[^\s/\\%\"'`<>|:;,)\]{$\[][^\s/\\%\"'`<>|:;,)\]]{0,63}(?: [^\s/\\\"'`<>|:;,)\]]{1,32}(?=\\))?)",
+        lambda match: match["v"].lower() not in {"shared", "public", "default", "root", "all", "me"},
+    ),
+    Rule(
+        "user.account",
+        USER,
+        "an account named by a server that admits or refuses it (sshd, PAM, su)",
+        r"(?i)(invalid|illegal|unknown|authenticating) user \S|(password|publickey|keyboard-interactive/pam|none|hostbased|gssapi-with-mic|login"
+        r"|logon|key|certificate) +for |session (opened|closed) for|authentication failures for|user \S+ from \S+ not allowed|failed su for"
+        r"|failed login|no such user",
+        rf"(?i)(?:invalid|illegal|unknown) user (?P<v>{_NAME}){_ADMITTED}"
+        rf"|(?:password|publickey|keyboard-interactive/pam|none|hostbased|gssapi-with-mic|login|logon|key|certificate) +for +"
+        rf"(?:(?:invalid|illegal) user )?(?P<a>{_NAME}){_ADMITTED}"
+        rf"|session (?:opened|closed) for(?: local)? user (?P<b>{_NAME})|authentication failures for (?:invalid user )?(?P<c>{_NAME})"
+        rf"|(?:authenticating|invalid|illegal) user (?P<d>{_NAME})\s+(?:[\d\[]|from|port)|user (?P<e>{_NAME}) from \S+ not allowed"
+        rf"|failed su for \w+ by (?P<g>{_NAME})|no such user:?\s+[\"'(]?(?P<i>{_NAME})|failed login \d* ?from \S+ for (?P<j>{_NAME})",
+        _is_account,
+    ),
+    Rule(
+        "user.prefix",
+        USER,
+        "the account in front of what sudo and cron report",
+        r"(?i)\S : (tty=|\d incorrect)|\) cmd \(",
+        rf"(?i)(?<!\S)(?P<v>{_NAME}) : (?:tty=|\d incorrect)|\((?P<h>{_NAME})\) cmd \(",
+        _is_account,
+        scan=True,
+    ),
+    Rule(
+        "user.named",
+        USER,
+        "a value that its name calls a user",
+        rf"(?i)\b({_KEY})[\"'\\\]]{{0,3}}\s{{0,2}}(=>|:?=|:)",
+        rf"(?i)\b(?P<k>{_KEY})[\"'\\\]]{{0,3}}\s{{0,2}}(?:=>|:?={{1,2}}|:(?!:))\s{{0,2}}(?:u?\\?[\"'`(<\[]){{0,2}}(?!\w{{1,24}}=)(?P<v>{_NAME})",
+        _is_named,
+    ),
+    Rule(
+        "user.dn",
+        USER,
+        "the person in a directory name (RFC 4514)",
+        r"(?i)\b(cn|uid|samaccountname)=[^,]{1,64},\s?(ou|cn|o|dc|c)=",
+        r"(?i)\b(?:cn|uid|samaccountname)=(?P<v>[^,=\n]{1,64})(?=,\s?(?:ou|cn|o|dc|c)=)",
+        _is_person,
+    ),
+    Rule(
+        "user.word",
+        USER,
+        "a name right behind the word `user`",
+        r"(?i)\b(user([ _]?name)?|usr|nick(name)?)s?[\s:,]",
+        rf"(?i)\b(?<![.\\])(?:user(?:[ _]?name)?|usr|nick(?:name)?)s?(?: (?:with )?(?:id|name|named|called|of|is|was|account)){{0,2}}[:,]?\s{{1,2}}{_OPEN}(?=(?P<v>{_NAME}))",
+        lambda match: not match["v"].isdigit() and _is_person(match),
+    ),
+    Rule(
+        "user.number",
+        USER,
+        "the number of a person",
+        rf"(?i)\b({_PERSON})s?(_?ids?)?\b[^\d\n\[]{{0,24}}\[?([0-9a-f]{{8}}-|\d{{3}})",
+        rf"(?i)\b(?:{_PERSON})s?(?:_?ids?)?\b(?:[ _-]?(?:with|id|ids|no|number|num|nr|uuid|guid|pk|is|was|disabled|of|for|the|has))*[\"']?[:=]?\s?[#\"'`(<\[:=\s]{{0,3}}"
+        rf"(?:(?:id|pk)[=: ]\s?[\"']?)?(?P<v>\d{{3,20}}(?![\w.]*\w)|{_UUID})",
+    ),
+    Rule(
+        "user.action",
+        USER,
+        "a name behind the words for what a person does or is given",
+        rf"(?i)\b({_ACTION})\s+(user |member |admin )?[\"'`(<\[#]{{0,2}}[{WIDE}$]",
+        rf"(?i)\b(?:{_ACTION})\s+(?:user |member |admin )?{_OPEN}(?P<v>(?-i:{_NAME}))",
+        _is_proper,
+    ),
+    Rule(
+        "user.subject",
+        USER,
+        "a name in front of what a person does",
+        rf"(?i)[{WIDE}.@+$~-][\"'`)\]]? ({_DOING})\b",
+        rf"(?i)(?<![{LETTER}.@/\\-])(?-i:(?P<v>{_NAME}))[\"'`)\]]? (?:{_DOING})\b",
+        _is_proper,
+        scan=True,
+    ),
+    Rule(
+        "user.bracket",
+        USER,
+        "the number of a person in brackets behind the person",
+        r"(@[\w.-]+|\]) ?\((id|pk|uid|user_id)[=: ]",
+        rf"(?:@[\w.-]{{1,99}}|\]) ?\((?:id|pk|uid|user_id)[=: ]{{1,2}}(?P<v>\d{{3,20}}|{_UUID})",
+    ),
+)

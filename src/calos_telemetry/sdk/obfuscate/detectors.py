@@ -1,0 +1,137 @@
+"""All rules at work on one text: a single linear pass tells which rules can match, only those are tried."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import re2  # type: ignore[import-untyped]
+
+from calos_telemetry.sdk.obfuscate import accounts, contacts, credentials, literals, payments, vendors
+from calos_telemetry.sdk.obfuscate.placeholders import PLACEHOLDER
+from calos_telemetry.sdk.obfuscate.rules import Rule
+
+RULES: Final[tuple[Rule, ...]] = (
+    *contacts.RULES,
+    *payments.RULES,
+    *vendors.RULES,
+    *credentials.RULES,
+    *accounts.RULES,
+    *literals.RULES,
+)
+"""In order of precedence: of two rules that find the same place, the earlier one names it."""
+
+_GATE_BYTES: Final = 64 << 20  # RE2 gives up, and says so, when a hostile text would need more states than this
+_LONGEST_PLACEHOLDER: Final = 12
+
+
+class Span(NamedTuple):
+    """A place in the text, and the rule that found it."""
+
+    start: int
+    end: int
+    rule: Rule
+
+
+class _Finder(NamedTuple):
+    """One rule, compiled."""
+
+    rule: Rule
+    anchor: Any
+    pattern: re.Pattern[str]
+
+
+def find(text: str) -> list[Span]:
+    """Return what the rules find in ``text``, disjoint and in order; placeholders already there are left out."""
+    data = text.encode()
+    candidates = _gate().Match(data)
+    if candidates == [len(RULES)]:
+        return []
+    spans: list[Span] = []
+    for index in sorted(candidates)[:-1] if candidates else range(len(RULES)):
+        spans += _spans(_finder(index), text, data)
+    return _without_placeholders(_united(spans), text) if spans else spans
+
+
+@cache
+def _gate() -> re2.Set:
+    options = re2.Options()
+    options.max_mem = _GATE_BYTES
+    options.log_errors = False
+    gate = re2.Set.SearchSet(options)
+    for rule in RULES:
+        gate.Add(rule.gate)
+    gate.Add("")  # always matches: where even this one is missing, the gate gave up and every rule is tried
+    gate.Compile()
+    return gate
+
+
+@cache
+def _finder(index: int) -> _Finder:
+    rule = RULES[index]
+    pattern = re.compile(rule.pattern, re.ASCII)
+    return _Finder(rule, None if rule.scan else re2.compile(rule.gate), pattern)
+
+
+def _spans(finder: _Finder, text: str, data: bytes) -> list[Span]:
+    rule = finder.rule
+    everywhere = finder.anchor is None or len(data) != len(text)
+    places = finder.pattern.finditer(text) if everywhere else _anchored(finder.anchor, finder.pattern, text, data)
+    return [Span(*match.span(_value(match)), rule) for match in places if rule.check is None or rule.check(match)]
+
+
+def _anchored(anchor: Any, pattern: re.Pattern[str], text: str, data: bytes) -> Iterator[re.Match[str]]:
+    """Try the pattern only where the gate begins.  Only for ASCII, where a byte and a character are the same place."""
+    position = 0
+    while (hit := anchor.search(data, position)) is not None:
+        position = hit.start()
+        match = pattern.match(text, position)
+        position += 1
+        if match is not None:
+            yield match
+            position = max(position, match.end())
+
+
+def _value(match: re.Match[str]) -> str | int:
+    """Name the group that holds what must go: the last one that took part, if its name has one letter; else all of it."""
+    name = match.lastgroup
+    return name if name is not None and len(name) == 1 else 0
+
+
+def _united(spans: list[Span]) -> list[Span]:
+    """Join what overlaps; the longest of the overlapping places gives the placeholder, of equals the first rule."""
+    if len(spans) == 1:
+        return spans
+    spans.sort(key=_start)  # stable: the order of the rules stays
+    united = [spans[0]]
+    longest = spans[0].end - spans[0].start
+    for span in spans[1:]:
+        last, length = united[-1], span.end - span.start
+        if span.start >= last.end:
+            united.append(span)
+            longest = length
+            continue
+        united[-1] = Span(last.start, max(last.end, span.end), span.rule if length > longest else last.rule)
+        longest = max(longest, length)
+    return united
+
+
+def _start(span: Span) -> int:
+    return span.start
+
+
+def _without_placeholders(spans: list[Span], text: str) -> list[Span]:
+    """Cut the placeholders of an earlier pass out of the places; what has no letter or digit left is nothing."""
+    if "[" not in text:
+        return spans
+    left = []
+    for span in spans:
+        start, end, rule = span
+        for placeholder in PLACEHOLDER.finditer(text, max(0, start - _LONGEST_PLACEHOLDER), end + _LONGEST_PLACEHOLDER):
+            if start < placeholder.end() and placeholder.start() < end:
+                left.append(Span(start, placeholder.start(), rule))
+                start = placeholder.end()
+        left.append(Span(start, end, rule))
+    return [span for span in left if any(map(str.isalnum, text[span.start : span.end]))]

@@ -1,0 +1,154 @@
+"""Keyed hashes of users and sessions: the same within an install, never the same across two."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import uuid
+from datetime import date, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from calos_telemetry import private_files
+from calos_telemetry.errors import StateError
+
+SECRET_BYTES: Final = 32
+"""256 bits, so that the key cannot be guessed even by who knows all the ids."""
+
+_HASH_DIGITS: Final = 16  # hexadecimal: 64 bits, no collision expected below a thousand million users
+_CACHED: Final = 2048
+_LONGEST: Final = 1024  # bytes of an identifier that count
+_USER: Final = b"calos user\0"
+_SESSION: Final = b"calos session\0"
+_ANONYMOUS: Final = b"calos anonymous session\0"
+
+
+def load_secret(path: Path) -> bytes:
+    """Return the install's secret of 32 bytes; the first caller makes it, whatever number of processes race.
+
+    Raises :class:`StateError` where others may read the file, where it is a link, or where it holds something else.
+    """
+    secret = private_files.create_once(path, lambda: secrets.token_bytes(SECRET_BYTES))
+    if len(secret) != SECRET_BYTES:
+        raise StateError(
+            f"{path} is not a secret of {SECRET_BYTES} bytes: restore it, or remove it to start new hashes"
+        )
+    return secret
+
+
+class Identifiers:
+    """Hashes the users and sessions of one install with its ``secret`` (HMAC-SHA-256, first 16 hexadecimal digits).
+
+    Users and sessions have their own keys, so that a session id that equals a user id tells nothing.  The latest
+    answers are remembered, at most 2048 of each.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) != SECRET_BYTES:
+            raise ValueError(f"the secret has {len(secret)} bytes, it must have {SECRET_BYTES}")
+        self._user = lru_cache(maxsize=_CACHED)(_Hash(secret, _USER))
+        self._session = lru_cache(maxsize=_CACHED)(_Hash(secret, _SESSION))
+
+    def user(self, value: object) -> str | None:
+        """Return the hash of a user id; ``None`` for no user."""
+        plain = _plain(value)
+        return None if plain is None else self._user(plain)
+
+    def session(self, value: object) -> str | None:
+        """Return the hash of a session id; ``None`` for no session."""
+        plain = _plain(value)
+        return None if plain is None else self._session(plain)
+
+
+def obfuscate_user_id(value: object, secret: bytes) -> str | None:
+    """Return the hash of a user id under ``secret``, as :meth:`Identifiers.user` does, without remembering it."""
+    plain = _plain(value)
+    return None if plain is None else _Hash(secret, _USER)(plain)
+
+
+class _Hash:
+    """One context's hash.  The key is derived once; each call copies its prepared state."""
+
+    def __init__(self, secret: bytes, context: bytes) -> None:
+        self._keyed = hmac.new(hmac.digest(secret, context, "sha256"), digestmod="sha256")
+
+    def __call__(self, plain: bytes) -> str:
+        keyed = self._keyed.copy()
+        keyed.update(plain)
+        return keyed.hexdigest()[:_HASH_DIGITS]
+
+
+def _plain(value: object) -> bytes | None:
+    """Return the bytes that stand for an identifier: ``7``, ``"7"`` and ``b"7"`` are one user; an unknown type is none.
+
+    No method of a stranger's class is called.
+    """
+    if isinstance(value, str):
+        plain = str.encode(value[:_LONGEST], "utf-8", "surrogatepass").strip()
+    elif isinstance(value, bytes | bytearray):
+        plain = bytes(value[:_LONGEST]).strip()
+    elif isinstance(value, uuid.UUID):
+        plain = _dashed(value)
+    elif isinstance(value, int) and not isinstance(value, bool) and int.bit_length(value) <= _LONGEST:
+        plain = int.__repr__(value).encode()
+    else:
+        return None
+    return plain or None
+
+
+def _dashed(value: uuid.UUID) -> bytes:
+    digits = f"{value.int:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])).encode()
+
+
+class _Keys(msgspec.Struct, frozen=True):
+    """What the file of the daily keys holds: at most two days, in ISO form, and their keys."""
+
+    keys: dict[str, bytes]
+
+
+class DailyKeys:
+    """Tells visits of one day apart where there is no session id, without a cookie and without keeping the address.
+
+    Each day has its own random key.  Only the keys of today and yesterday exist, in a file that only its owner can
+    read; with an older key gone, nobody can link a visit to an address any more, this program included.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._keys: dict[str, bytes] = {}
+
+    def anonymous_session(self, address: str, user_agent: str, day: date) -> str:
+        """Return 16 hexadecimal digits for this visitor on this ``day`` (UTC)."""
+        key = self._keys.get(day.isoformat()) or self._key_of(day)
+        visitor = _ANONYMOUS + b"\0".join(
+            part.encode("utf-8", "surrogatepass") for part in (address, user_agent[:_LONGEST])
+        )
+        return hmac.digest(key, visitor, "sha256").hex()[:_HASH_DIGITS]
+
+    def _key_of(self, day: date) -> bytes:
+        """Read the file; where it has no key for ``day``, add one and drop all but the day before.
+
+        Two processes that start a day at the same moment both write; the later file holds, and both read it again.
+        """
+        name = day.isoformat()
+        kept = {kept_day: key for kept_day, key in self._read().items() if kept_day in _alive(day)}
+        if name not in kept:
+            content = msgspec.json.encode(_Keys(kept | {name: secrets.token_bytes(SECRET_BYTES)}))
+            private_files.write(self._path, content)
+            kept = self._read()
+        self._keys = kept
+        return kept[name]
+
+    def _read(self) -> dict[str, bytes]:
+        try:
+            return msgspec.json.decode(private_files.read(self._path), type=_Keys).keys
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return {}  # a damaged file costs no more than one day's continuity
+
+
+def _alive(day: date) -> frozenset[str]:
+    return frozenset((day.isoformat(), (day - timedelta(days=1)).isoformat()))
