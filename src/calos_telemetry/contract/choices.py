@@ -6,6 +6,7 @@ written by hand: a value is accepted where it is one of them or is put together 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _CURRENCIES = """
@@ -124,6 +125,10 @@ two type udp tcp unit university update upload upgrade uri url usage user utilit
 vehicle vendor venue version vertical video view virtual visit visitor voice volume voucher wallet warehouse watch web
 webhook website week weekly weight wide widget wifi window windows wire wired wireless withdrawal word work workflow
 workspace write xml year yearly zip zone
+accountant advisor advocate analyst architect assignee boss buyer ceo cfo chair chairman chairperson chief consultant
+coordinator cto dispatcher editor founder inspector landline lawyer manager marketer officer partner planner president
+principal programmer recruiter researcher secretary shareholder specialist supervisor technician trainee trainer
+treasurer trustee viewer voip worker adult suspect risky needed
 erc20 erc721 erc1155 bep20 trc20 s3 oauth2 saml oidc sso totp hotp webauthn fido passkey magic mfa otp u2f lyft uber
 taxi atlassian
 """
@@ -230,4 +235,23 @@ MEDIA_TYPES: Final = frozenset(_MEDIA_TYPES.split())
 PAYMENT_METHODS: Final = frozenset(_PAYMENT_METHODS.split())
 STATES: Final = frozenset(_STATES.split())
 WORDS: Final = STATES | frozenset((_NOUNS + _MORE_NOUNS).split())
-"""The words that a composed value may consist of."""
+"""The words that a composed value may consist of, beside their regular derivations (`is_software_word`)."""
+
+_DERIVED: Final = re.compile(r"[a-z]{4,}(?:able|ible|ed|ing|ment|ments|tion|tions|ness|only)")
+_PREFIXED: Final = re.compile(r"(?:un|in|non|de|re|pre|sub|auto|multi|over|under|cross|micro)([a-z]{3,})")
+_NUMBERED: Final = re.compile(
+    r"\d{1,2}[a-z]{0,3}|[a-z]{1,4}\d|(?:u?int|float|bytes|char|sha|utf|base)\d{1,3}"
+)  # 2fa, ipv4, uint256
+_NAMES: Final = frozenset(
+    ["mohammed", "mohamed", "muhammed", "ahmed", "alfred", "manfred", "wilfred", "winifred", "mildred", "sterling", "fleming", "browning", "manning", "harding", "keating", "golding", "downing", "cushing", "rowling", "spalding", "redding", "fielding", "harting", "clement"]
+)
+
+
+def is_software_word(word: str) -> bool:
+    """Say whether a lower-case word is one of these, or one of their plurals, participles and other derivations."""
+    if word in WORDS or word.removesuffix("s") in WORDS:
+        return True
+    if _DERIVED.fullmatch(word) is not None:
+        return word not in _NAMES  # people are called so too
+    prefixed = _PREFIXED.fullmatch(word)
+    return (prefixed is not None and prefixed[1] in WORDS) or _NUMBERED.fullmatch(word) is not None

@@ -97,9 +97,7 @@ def normal_form(text: str) -> str:
 def _is_composed(normal: str) -> bool:
     """Say whether a value consists of at most four built-in words (plurals included)."""
     words = normal.split("_")
-    return len(words) <= _MOST_WORDS and all(
-        word in choices.WORDS or word.removesuffix("s") in choices.WORDS for word in words
-    )
+    return len(words) <= _MOST_WORDS and all(map(choices.is_software_word, words))
 
 
 @lru_cache(maxsize=512)

@@ -14,7 +14,7 @@ from itertools import islice
 from math import isfinite
 from typing import Final
 
-from calos_telemetry.contract.choices import WORDS
+from calos_telemetry.contract.choices import is_software_word
 from calos_telemetry.contract.declarations import BUILTIN, Declaration, Declarations, Kind, words_of
 from calos_telemetry.contract.fields import MAX_COUNT
 from calos_telemetry.sdk.obfuscate.boundary import FAILURES
@@ -41,16 +41,15 @@ require requires required support supports supported ignore ignored skip send au
 available valid invalid visible hidden active inactive ready done completed confirmed verified approved
 """
 _FLAGS: Final = frozenset(_FLAG_WORDS.split())
+_TRUTHS: Final = frozenset({"true", "false", "True", "False", "TRUE", "FALSE", "yes", "no", "on", "off"})
 _AMOUNT_WORDS: Final = """
 amount amounts amt price prices cost costs total totals subtotal balance balances fee fees tax taxes vat salary wage
 wages revenue income budget discount sum cents money tip profit margin turnover spend spent net gross value values
 """
 _AMOUNTS: Final = frozenset(_AMOUNT_WORDS.split())
-_KNOWN: Final = WORDS | _FLAGS | _AMOUNTS | {word for name in BUILTIN for word in name.split("_")}
+_KNOWN: Final = _FLAGS | _AMOUNTS | {word for name in BUILTIN for word in name.split("_")}
 _SHORT: Final = 2  # tz, id, v2: too short to name anybody
-_NUMBERED: Final = re.compile(r"\d{1,2}[a-z]{0,3}|[a-z]{1,4}\d")  # 2fa, 50hz, ipv4
 _COUNTERS: Final = frozenset({"count", "counts"})
-_SUFFIXED: Final = re.compile(r"[a-z]{3,}(?:able|ible|ed|ing|ment|ments|tion|tions|ness|only)")
 
 
 def obfuscate_metadata(value: object, declarations: Declarations | None = None) -> dict[str, object]:
@@ -115,7 +114,7 @@ class _Reader:
     def _keep(self, key: str, value: object, prefix: str) -> None:
         """Keep a value under its key if the key may be shown, and count the key as dropped if not."""
         declaration = self._declarations.find(key) if len(key) <= _LONGEST_KEY else None
-        own = declaration is not None and not declaration.family
+        own = declaration is not None and not declaration.family and _KEY.fullmatch(key) is not None
         if (declaration is None and not _may_be_flag(key, value)) or (
             not own and not _is_plain(key, _FLAGS if type(value) is bool else _COUNTERS)
         ):
@@ -143,19 +142,24 @@ _CONTAINERS: Final = (dict, list, tuple)
 
 
 def _may_be_flag(key: str, value: object) -> bool:
-    """Say whether an undeclared key holds a flag: true or false, or 0 and 1 under a name such as ``is_open``."""
+    """Say whether an undeclared key holds a flag: true or false, also as 0, 1 or text under a name such as ``is_open``."""
     if type(value) is bool:
         return True
-    return (
-        type(value) is int and 0 <= value <= 1 and len(key) <= _LONGEST_KEY and not _FLAGS.isdisjoint(words_of(key)[:1])
-    )
+    return len(key) <= _LONGEST_KEY and not _FLAGS.isdisjoint(words_of(key)[:1]) and _is_flag(value)
+
+
+def _is_flag(value: object) -> bool:
+    if type(value) is int:
+        return 0 <= value <= 1
+    return type(value) is str and value in _TRUTHS
 
 
 @lru_cache(maxsize=4096)
 def _plain_words(key: str) -> tuple[int, int]:
     """Count the words of a key, and those of them that are not words of software."""
     words = words_of(key)
-    return len(words), sum(not _is_software_word(word) for word in words)
+    unknown = [word for word in words if not _is_known(word)]
+    return len(words), len(unknown) if all(map(str.isalpha, unknown)) else len(words)  # a number is never let through
 
 
 def _is_plain(key: str, markers: frozenset[str] | tuple[()]) -> bool:
@@ -171,23 +175,16 @@ def _is_plain(key: str, markers: frozenset[str] | tuple[()]) -> bool:
     return unknown == 1 and 1 < words <= _MOST_WORDS and not set(words_of(key)).isdisjoint(markers)
 
 
-def _is_software_word(word: str) -> bool:
-    return (
-        word in _KNOWN
-        or word.removesuffix("s") in _KNOWN
-        or len(word) <= _SHORT
-        or _SUFFIXED.fullmatch(word) is not None
-        or is_wordy(word)
-        or _NUMBERED.fullmatch(word) is not None
-    )
+def _is_known(word: str) -> bool:
+    return word in _KNOWN or len(word) <= _SHORT or is_software_word(word) or is_wordy(word)
 
 
 def _admitted(key: str, value: object, declaration: Declaration | None) -> object:
     """Return the value if its declaration lists it, ``[REDACTED]`` if not; ``None`` says nothing and stays."""
     if value is None or type(value) is bool:
         return value
-    if declaration is None:
-        return value  # 0 or 1, as `_may_be_flag` has seen
+    if declaration is None or (declaration.kind is Kind.FLAG and _is_flag(value)):
+        return value  # without a declaration it is a flag, as `_may_be_flag` has seen
     if type(value) is str:
         return (declaration.canonical(value) if declaration.kind is Kind.CHOICE else None) or REDACTED
     if type(value) is int or type(value) is float:
@@ -201,5 +198,5 @@ def _is_admitted_number(key: str, value: float, declaration: Declaration) -> boo
     if declaration.kind is Kind.AMOUNT or (declaration.family and not _AMOUNTS.isdisjoint(words_of(key))):
         return False
     if declaration.kind is Kind.FLAG:
-        return type(value) is int and 0 <= value <= 1
+        return False
     return abs(value) <= MAX_COUNT if type(value) is int else isfinite(value)

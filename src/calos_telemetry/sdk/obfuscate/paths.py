@@ -101,7 +101,8 @@ def _in_place(template: str, segment: str, before: str, position: int, *, last: 
 def _is_version_here(segment: str, before: str, position: int, *, last: bool) -> bool:
     """Say whether a number or a date is the version of the interface, judging by the place where it stands."""
     if _LOW_NUMBER.fullmatch(segment):
-        return before in _BEFORE_NUMBER or (position == 0 and segment in "123" and not last)
+        starts_path = position == 0 and segment in "123"
+        return before in _BEFORE_NUMBER or (not last and (starts_path or before == "api"))  # Jira's /rest/api/3/issue
     if _VERSION.fullmatch(segment):
         return True
     return before in _BEFORE_DATE and _DATE.fullmatch(segment) is not None
