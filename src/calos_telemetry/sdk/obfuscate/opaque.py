@@ -37,7 +37,7 @@ nmea icd fhir hl dicom snomed covid sars cov mt camt pain pacs swift edi edifact
 annex article chapter part step stage phase level tier grade class gen layer zone area quarter top first last int uint
 float double bit win amd arm i python py node java jdk php net es ps office dynamics m d s r erc bep trc eip bip slip
 brc nft http error status port usb hdmi bluetooth wifi lte nr tcp udp sctp imap pop smtp ntp snmp snmpv ldap radius
-rip ospf vlan vxlan mod log geo
+rip ospf vlan vxlan mod log geo b pep
 """
 _NUMBERED: Final = frozenset(_NUMBERED_WORDS.split())
 _LONG_NUMBERED: Final = frozenset({"iso", "rfc", "epsg"})
@@ -48,6 +48,7 @@ _NUMBERED_NAME: Final = re.compile(
     r"|\d{1,2}(?:st|nd|rd|th)|v\d{1,4}(?:[._]\d{1,4}){0,3}(?:[a-z]{1,7}\d{0,2})?|v20\d{4}(?:\d\d)?"
 )
 _SHORT_CODE: Final = re.compile(r"(?=.{1,5}$)[A-Za-z]?\d[A-Za-z]+\d[A-Za-z]?")  # 8f3a: no word is broken twice
+_DIGIT_INSIDE: Final = re.compile(r"[A-Za-z][0-9]+[A-Za-z]")  # words carry their numbers at an end
 _DIGIT: Final = re.compile(r"[0-9]")
 _SEPARATORS: Final = re.compile(r"[-_.~]+")
 _PLAIN: Final = re.compile(r"[a-z]{1,7}(?:[-_.][a-z]{1,7})*")  # too little evidence to call any of these random
@@ -95,7 +96,7 @@ def _is_random(text: str) -> bool:
         return False
     surplus = description_surplus(text)
     if text.islower() or text.isupper():
-        return surplus > (10 if text.isalpha() else 8)
+        return surplus > (10 if text.isalpha() else 5 if _DIGIT_INSIDE.search(text) else 8)
     return surplus > 4 - length / 2  # words in camelCase fall far below zero, and the further the longer they are
 
 
