@@ -20,7 +20,7 @@ _KEY: Final = (
     r"(?:[a-z]{1,16}[_.-])?r?(?:user|member|customer|employee|patient|subscriber|student|owner|actor|author|account|client|person|contact"
     r"|profile)(?:[ _.-]?(?:names?|ids?|uuid|no|number|pk|principal[ _.-]?name))?"
     r"|usr|uname|upn|logname|login(?:[ _.-]?(?:name|id))?|acct|uid|nick(?:name)?|s?am ?account ?name|assignee|principal(?:name)?"
-    r"|(?:created|updated|modified)[_ ]by|impersonator|initiator|requester|invoker|subject|sub"
+    r"|(?:created|updated|modified|approved|requested|reviewed|deleted|assigned)[_ ](?:by|to)(?:_id)?|impersonator|initiator|requester|invoker|subject|sub"
 )
 _STATED: Final = frozenset("account client person contact profile subject sub owner author".split())  # noqa: SIM905
 _NOBODY: Final = frozenset(
@@ -57,17 +57,16 @@ def _is_account(match: re.Match[str]) -> bool:
 
 
 def _is_proper(match: re.Match[str]) -> bool:
-    """Where the wording leaves much doubt: it must be written like a name or an address, and be no known word."""
+    """Where the wording leaves doubt: no known word, no number, no record of a machine."""
     value = match["v"]
-    named = value[0].isupper() or any(letter.isdigit() or letter in "@\\" for letter in value)
-    return named and not value.isdigit() and _is_person(match) and _RECORD.fullmatch(value) is None
+    return not value.isdigit() and _is_person(match) and _RECORD.fullmatch(value) is None
 
 
 _ACTION: Final = (
     r"(?:authenticat\w{1,8}|passw(?:or)?d|login|logon|credentials?|sessions?|account|mailbox|inbox|profile|quotas?|access|invitation|tokens?"
-    r"|message|notification|verification|permissions?|enrol\w{1,8})(?: \w{1,24})? (?:for|of)|(?:logged|signed|log|sign)(?: in| on)? as"
+    r"|message|notification|verification|permissions?|enrol\w{1,8})(?: \w{1,24})? (?:for|of)|(?:logged|signed|log|sign|running|run|executing)(?: in| on| job| task)? as|(?:message|mail|payment|comment|login) from"
     r"|impersonat\w{1,4}|acting as|(?:created|updated|modified|deleted|requested|approved|locked|owned|uploaded|edited|submitted|rejected"
-    r"|cancell?ed|initiated|triggered|reported|signed|posted|sent|closed|started|stopped) by"
+    r"|cancell?ed|initiated|triggered|reported|signed|posted|sent|closed|started|stopped|executed|attempt|login|made|reviewed|paid|ordered) by:?"
     r"|(?:assigned|granted|revoked|invited|sent|delivered|addressed|reply|denied) (?:to|from)|welcome(?: back)?,?|hello,?|dear"
     r"|account|admin|member|subscriber|owner|author|imperson\w{1,6}"
 )
@@ -83,8 +82,8 @@ RULES: Final = (
         "user.home",
         USER,
         "the user in the path of a home directory",
-        r"(?i)(/|\\|%2f|%5c|[a-z]:)(home|users|documents and settings|profiles|people)(/|\\|%2f|%5c)|[\s\"'=(]~[a-z]",
-        r"(?i)(?:(?:/|\\|%2f|%5c|[a-z]:)(?:home|users|documents and settings|profiles|people)(?:/|\\{1,4}|%2f|%5c)|[\s\"'=(]~(?=[a-z]))"
+        r"(?i)(/|\\|%2f|%5c|[a-z]:)(home|users|documents and settings|profiles|people|mail)(/|\\|%2f|%5c)|[\s\"'=(]~[a-z]",
+        r"(?i)(?:(?:/|\\|%2f|%5c|[a-z]:)(?:home|users|documents and settings|profiles|people|mail)(?:/|\\{1,4}|%2f|%5c)|[\s\"'=(]~(?=[a-z]))"
         r"(?P<v>[^\s/\\%\"'`<>|:;,)\]{$\[][^\s/\\%\"'`<>|:;,)\]]{0,63}(?: [^\s/\\\"'`<>|:;,)\]]{1,32}(?=\\))?)",
         lambda match: match["v"].lower() not in {"shared", "public", "default", "root", "all", "me"},
     ),
@@ -94,21 +93,23 @@ RULES: Final = (
         "an account named by a server that admits or refuses it (sshd, PAM, su)",
         r"(?i)(invalid|illegal|unknown|authenticating) user \S|(password|publickey|keyboard-interactive/pam|none|hostbased|gssapi-with-mic|login"
         r"|logon|key|certificate) +for |session (opened|closed) for|authentication failures for|user \S+ from \S+ not allowed|failed su for"
-        r"|failed login|no such user",
+        r"|failed login|no such user|new user: name=|role \"\S+ does not exist",
         rf"(?i)(?:invalid|illegal|unknown) user (?P<v>{_NAME}){_ADMITTED}"
         rf"|(?:password|publickey|keyboard-interactive/pam|none|hostbased|gssapi-with-mic|login|logon|key|certificate) +for +"
         rf"(?:(?:invalid|illegal) user )?(?P<a>{_NAME}){_ADMITTED}"
         rf"|session (?:opened|closed) for(?: local)? user (?P<b>{_NAME})|authentication failures for (?:invalid user )?(?P<c>{_NAME})"
         rf"|(?:authenticating|invalid|illegal) user (?P<d>{_NAME})\s+(?:[\d\[]|from|port)|user (?P<e>{_NAME}) from \S+ not allowed"
-        rf"|failed su for \w+ by (?P<g>{_NAME})|no such user:?\s+[\"'(]?(?P<i>{_NAME})|failed login \d* ?from \S+ for (?P<j>{_NAME})",
+        rf"|failed su for \w+ by (?P<g>{_NAME})|no such user:?\s+[\"'(]?(?P<i>{_NAME})|failed login \d* ?from \S+ for (?P<j>{_NAME})"
+        rf"|new user: name=(?P<m>{_NAME})|role \"(?P<n>{_NAME})\" does not exist",
         _is_account,
     ),
     Rule(
         "user.prefix",
         USER,
         "the account in front of what sudo and cron report",
-        r"(?i)\S : (tty=|\d incorrect)|\) cmd \(",
-        rf"(?i)(?<!\S)(?P<v>{_NAME}) : (?:tty=|\d incorrect)|\((?P<h>{_NAME})\) cmd \(",
+        r"(?i)\S : (tty=|\d incorrect)|\) cmd \(|\(to \w+\) \S+ on |\] (fail|ok) login",
+        rf"(?i)(?<!\S)(?P<v>{_NAME}) : (?:tty=|\d incorrect)|\((?P<h>{_NAME})\) cmd \("
+        rf"|\(to \w{{1,32}}\) (?P<a>{_NAME}) on |\[(?P<b>{_NAME})\] (?:fail|ok) login",
         _is_account,
         scan=True,
     ),
@@ -133,7 +134,7 @@ RULES: Final = (
         USER,
         "a name right behind the word `user`",
         r"(?i)\b(user([ _]?name)?|usr|nick(name)?)s?[\s:,]",
-        rf"(?i)\b(?<![.\\])(?:user(?:[ _]?name)?|usr|nick(?:name)?)s?(?: (?:with )?(?:id|name|named|called|of|is|was|account)){{0,2}}[:,]?\s{{1,2}}{_OPEN}(?=(?P<v>{_NAME}))",
+        rf"(?i)\b(?<![.\\])(?:user(?:[ _]?name)?|usr|nick(?:name)?)s?(?: (?:with|id|name|named|called|of|is|was|account|not|found|does|exists?|disabled|locked|unknown|denied)){{0,4}}[:,]?\s{{1,2}}{_OPEN}(?=(?P<v>{_NAME}))",
         lambda match: not match["v"].isdigit() and _is_person(match),
     ),
     Rule(
@@ -159,6 +160,15 @@ RULES: Final = (
         rf"(?i)[{WIDE}.@+$~-][\"'`)\]]? ({_DOING})\b",
         rf"(?i)(?<![{LETTER}.@/\\-])(?-i:(?P<v>{_NAME}))[\"'`)\]]? (?:{_DOING})\b",
         _is_proper,
+        scan=True,
+    ),
+    Rule(
+        "user.object",
+        USER,
+        "the name or number in the object of a user",
+        r"(?i)[\"'](user|member|customer|account|owner|author|actor)\\?[\"']\s{0,2}:\s{0,2}\{",
+        rf"(?i)[\"'](?:id|pk|uuid|name|login|handle|nick)\\?[\"']\s{{0,2}}:\s{{0,2}}(?:\\?[\"'])?(?P<v>{_NAME})",
+        lambda match: match["v"].isdigit() or _is_person(match),
         scan=True,
     ),
     Rule(

@@ -113,6 +113,7 @@ def is_phone(text: str) -> bool:
 
 _CLASS: Final = re.compile(r"[a-z]+|[A-Z]+|[0-9]+")
 _CAMEL: Final = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{2,}(?![a-z])")
+_NUMBERS: Final = re.compile(r"[0-9]+")
 _HEXADECIMAL: Final = re.compile(r"[0-9a-fA-F]+")
 
 
@@ -125,6 +126,8 @@ def is_opaque(text: str) -> bool:
     digits = sum(character.isdigit() for character in text)
     if not digits or digits == len(text):
         return False
+    if len(_NUMBERS.findall(text)) > 2:  # noqa: PLR2004  words carry one number, at most two
+        return True
     if _HEXADECIMAL.fullmatch(text):
         return len(_CLASS.findall(text)) >= 4  # noqa: PLR2004  a number in hexadecimal, not a word with a counter
     return len(_CLASS.findall(letters)) * 4 >= len(text)

@@ -86,8 +86,8 @@ RULES: Final = (
         "url.credentials",
         TOKEN,
         "the user and password of a URL (RFC 3986 userinfo)",
-        r"://[^\s/?#]*@",
-        r"://(?P<v>[^\s/?#\"'<>]+)@(?=[\w\[])",
+        r"://[^\s/?#]*@|://[^\s/:@]*:[^\s@]*@",
+        r"://(?P<v>[^\s/?#\"'<>]{1,256}|[^\s/:@\"'<>]{0,64}:(?!\d{1,5}[/?#])[^\s@\"'<>]{1,128})@(?=[\w\[])",
         scan=True,
     ),
     Rule(

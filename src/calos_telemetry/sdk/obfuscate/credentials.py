@@ -26,14 +26,13 @@ _NOTHING: Final = frozenset(
 )
 _CODES: Final = re.compile(r"pin|otp|cv[vc]|code|pass|pw", re.IGNORECASE)
 _TEMPLATE: Final = re.compile(r"[%$]?[({<\[]\w*[)}>\]]?[sdr]?|%[sdrif]|\W+")
+_RECORD: Final = re.compile(r"[A-Za-z]{2,12}[_-]-?\d[\d_-]*|AES-\d{3}-\w{2,3}")  # job_1445144423722_0020
 _NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}\b")
 _PAIR: Final = re.compile(r"[\w.-]{1,60}=.")  # the inside of a cookie: its own rule takes the values one by one
 _COUNT_DIGITS: Final = 6
 _LONG: Final = 20
 
-_SCHEME: Final = (
-    r"basic|bearer|digest|negotiate|ntlm|token|apikey|api-key|key|hawk|aws4-hmac-sha256|splunk|sharedkey|oauth"
-)
+_SCHEME: Final = r"basic|bearer|digest|negotiate|ntlm|token|apikey|api-key|hawk|aws4-hmac-sha256|splunk|sharedkey|oauth"
 
 
 def _is_secret(match: re.Match[str]) -> bool:
@@ -49,9 +48,10 @@ def _is_secret(match: re.Match[str]) -> bool:
 def _is_bare_secret(match: re.Match[str]) -> bool:
     """Behind a mere word such as ``token`` only what cannot be a word: it has a digit, and it is none we know."""
     value = match["v"]
-    if value.isdigit() or _NUMBER.match(value):
+    if _NUMBER.match(value) or _RECORD.fullmatch(value):
         return False
-    return any(letter.isdigit() for letter in value) and not is_wordy(value)
+    mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
+    return mixed and not is_wordy(value)
 
 
 def _is_credential(match: re.Match[str]) -> bool:
@@ -123,16 +123,16 @@ RULES: Final = (
         "secret.following",
         TOKEN,
         "a value right behind the word that names a secret",
-        rf"(?i)\b({_NAMES}|key|code)s?\s{{1,2}}(was |is |of )?[\"'`(<]?[\w.~+/$!@#%^&*=:-]*\d",
-        rf"(?i)\b(?:{_NAMES}|key|code)s?\s{{1,2}}(?:was |is |of )?[\"'`(<]?(?P<v>[\w.~+/$!@#%^&*=:-]{{6,200}}(?<![.:]))",
+        rf"(?i)\b({_NAMES}|session|key|code)s?(\s[a-z]{{1,12}}){{0,2}}:?\s{{1,2}}[\"'`(<]?[\w.~+/$!@#%^&*=:-]*\d",
+        rf"(?i)\b(?:{_NAMES}|session|key|code)s?(?:\s[a-z]{{1,12}}){{0,2}}:?\s{{1,2}}[\"'`(<]?(?P<v>[\w.~+/$!@#%^&*=:-]{{6,200}}(?<![.:]))",
         _is_bare_secret,
     ),
     Rule(
         "secret.option",
         VALUE,
         "the value of a command line option that takes a secret or a user",
-        r"\s-{1,2}(password|passwd|pass|token|secret|api-?key|auth|user|username|u|p)[= ]?\S",
-        r"\s(?:--(?:password|passwd|pass|token|secret|api-?key|auth|user|username)[= ]|-u ?|-p(?=[^\s\d-]))(?P<v>[^\s\"']{2,})",
+        r"(\s|^)-{1,2}(password|passwd|pass|token|secret|api-?key|auth|user|username|u|p)[= ]?\S",
+        r"(?:\s|^)(?:--(?:password|passwd|pass|token|secret|api-?key|auth|user|username)[= ]|-u ?|-p(?=[^\s\d-]))(?P<v>[^\s\"']{2,})",
         lambda match: not is_wordy(match["v"]),
     ),
     Rule(

@@ -17,7 +17,7 @@ _FULL_NAME: Final = (
 )
 
 _SQL: Final = (
-    r"(?i)\b(insert\s+into|delete\s+from|update\s+\S+\s+set|select\s[^;]*\sfrom|values?\s*\(|where\s+\S+\s*(=|<|>|!|like|in)|exec(ute)?\s+\w)"
+    r"(?i)\b(insert\s+into|delete\s+from|update\s+\S+\s+set|select\s[^;']*\sfrom\s+[\w\".]+(\s+(where|join|order|limit|group|as)\b|;|$)|values?\s*\(['\d]|where\s+\S+\s*(=|<|>|!|like\b|in\b))"
     r"|\[?parameters:|\bparams\s?[:=]|bind(ing)?s?\s?[:=]"
 )
 _FIELD: Final = (
@@ -32,6 +32,7 @@ _PLACE: Final = (
 _ASSIGN: Final = r"[\"'\\\]]{0,3}\s{0,2}(?:=>|:?=|:)\s{0,3}"
 _DATE_OR_VERSION: Final = re.compile(r"(?:19|20)\d\d[-\d.:/, TWZ+]*|v?\d+(?:\.\d+){1,3}[\w.+() -]*")
 _WORDLESS_DIGITS: Final = 5
+_LONG_NUMBER: Final = 6
 _LETTERS: Final = re.compile(r"[A-Za-z]{2,}")
 
 _CODE: Final = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|::|/|->|:|-)[A-Za-z_$*][\w$]*)*(?:\(\)|\[\])?[.:]?")
@@ -48,7 +49,13 @@ def _is_literal(match: re.Match[str]) -> bool:
 def _is_typed(match: re.Match[str]) -> bool:
     """Say whether it was typed by somebody: no known words, nothing written like an identifier, a template or a date."""
     value = match["v"]
-    if is_wordy(value) or _DATE_OR_VERSION.fullmatch(value) or _TEMPLATE.search(value) or _PLACE_IN_FILES.match(value):
+    if (
+        is_wordy(value)
+        or (value.isdigit() and len(value) < _LONG_NUMBER)
+        or _DATE_OR_VERSION.fullmatch(value)
+        or _TEMPLATE.search(value)
+        or _PLACE_IN_FILES.match(value)
+    ):
         return False
     return " " in value or not _CODE.fullmatch(value)
 
