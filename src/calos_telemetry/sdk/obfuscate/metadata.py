@@ -93,8 +93,8 @@ class _Reader:
         elif type(key) is not str:
             DROPPED["not_text"] += 1
         elif type(value) in _CONTAINERS:
-            inner = key if _is_plain(key, ()) else _OTHER
-            self.read_container(value, prefix if type(value) is not dict else f"{prefix}{inner}.", key, depth - 1)
+            inside = f"{prefix}{_container_name(key)}." if type(value) is dict else prefix
+            self.read_container(value, inside, key, depth - 1)
         else:
             self._keep(key, value, prefix)
 
@@ -104,8 +104,7 @@ class _Reader:
         if self._visits_left < 0 or depth <= 0:
             DROPPED["too_many" if depth else "too_deep"] += 1
         elif type(item) is dict:
-            inner = key if key is not None and _is_plain(key, ()) else _OTHER
-            self.read_container(item, f"{prefix}{inner}.", key, depth - 1)
+            self.read_container(item, f"{prefix}{_container_name(key)}.", key, depth - 1)
         elif type(item) in _CONTAINERS:
             self.read_container(item, prefix, key, depth - 1)
         elif key is not None:
@@ -139,6 +138,14 @@ class _Reader:
 
 
 _CONTAINERS: Final = (dict, list, tuple)
+
+
+def _container_name(key: str | None) -> str:
+    """Return the name under which the contents of a container are kept."""
+    if key is None or _is_plain(key, ()):
+        return _OTHER if key is None else key
+    DROPPED["undeclared"] += 1
+    return _OTHER
 
 
 def _may_be_flag(key: str, value: object) -> bool:

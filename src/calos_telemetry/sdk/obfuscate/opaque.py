@@ -41,6 +41,7 @@ rip ospf vlan vxlan mod log geo b pep
 """
 _NUMBERED: Final = frozenset(_NUMBERED_WORDS.split())
 _LONG_NUMBERED: Final = frozenset({"iso", "rfc", "epsg"})
+_MOST_DIGITS: Final = 5  # iso20022, epsg25832
 _NUMBER: Final = re.compile(r"([A-Z]+(?![a-z])|[A-Z]?[a-z]+)?[-_.]?([0-9]+)")
 # i18n a11y · 180x180 · 24h 30d 1080p 12months · 1st 22nd · v2 v2.1 v1beta1 v20240131 · en_419
 _NUMBERED_NAME: Final = re.compile(
@@ -85,8 +86,8 @@ def _has_record_number(text: str, pieces: list[str]) -> bool:
 def _explains(stem: str, number: str) -> bool:
     """Say whether a technical word accounts for the number behind it (``m365``, ``sha256``, ``form1099``)."""
     if stem in _LONG_NUMBERED:
-        return len(number) <= 5  # noqa: PLR2004  # iso20022
-    return stem in _NUMBERED and len(number) <= (3 if len(stem) == 1 else 4)
+        return len(number) <= _MOST_DIGITS
+    return stem in _NUMBERED and len(number) <= _MOST_DIGITS - (2 if len(stem) == 1 else 1)
 
 
 def _is_random(text: str) -> bool:

@@ -92,7 +92,7 @@ def _bare(address: str) -> str | None:
         parsed = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    if parsed.version == 6 and parsed.ipv4_mapped is not None:  # noqa: PLR2004
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
         parsed = parsed.ipv4_mapped
     return str(parsed) if parsed.is_global else None
 
