@@ -243,7 +243,32 @@ _NUMBERED: Final = re.compile(
     r"\d{1,2}[a-z]{0,3}|[a-z]{1,4}\d|(?:u?int|float|bytes|char|sha|utf|base)\d{1,3}"
 )  # 2fa, ipv4, uint256
 _NAMES: Final = frozenset(
-    ["mohammed", "mohamed", "muhammed", "ahmed", "alfred", "manfred", "wilfred", "winifred", "mildred", "sterling", "fleming", "browning", "manning", "harding", "keating", "golding", "downing", "cushing", "rowling", "spalding", "redding", "fielding", "harting", "clement"]
+    [
+        "mohammed",
+        "mohamed",
+        "muhammed",
+        "ahmed",
+        "alfred",
+        "manfred",
+        "wilfred",
+        "winifred",
+        "mildred",
+        "sterling",
+        "fleming",
+        "browning",
+        "manning",
+        "harding",
+        "keating",
+        "golding",
+        "downing",
+        "cushing",
+        "rowling",
+        "spalding",
+        "redding",
+        "fielding",
+        "harting",
+        "clement",
+    ]
 )
 
 

@@ -207,7 +207,7 @@ def test_planted_identifiers_never_survive(planted: uuid.UUID | int | str, times
 
     if not set("/?#;") & set(encoded):  # these end the segment, as they do for a server
         assert template == "/invoices/:id/lines"
-    assert not any(text[i : i + 6] in template for i in range(len(text) - 5))
+        assert not any(text[i : i + 6] in template for i in range(len(text) - 5))
 
 
 class Hostile(str):

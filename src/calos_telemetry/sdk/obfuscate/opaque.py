@@ -48,7 +48,7 @@ _NUMBERED_NAME: Final = re.compile(
     r"[a-z]\d\d[a-z]|\d{2,4}x\d{2,4}|\d{1,4}(?:ms|s|m|min|h|d|w|y|k|p|bit|(?:minute|hour|day|week|month|year)s?)"
     r"|\d{1,2}(?:st|nd|rd|th)|v\d{1,4}(?:[._]\d{1,4}){0,3}(?:[a-z]{1,7}\d{0,2})?|v20\d{4}(?:\d\d)?"
 )
-_SHORT_CODE: Final = re.compile(r"(?=.{1,5}$)[A-Za-z]?\d[A-Za-z]+\d[A-Za-z]?")  # 8f3a: no word is broken twice
+_SHORT_CODE: Final = re.compile(r"(?=.{1,5}$)[A-Za-z]*\d[A-Za-z]+\d[A-Za-z0-9]*")  # 8f3a: no word is broken twice
 _DIGIT_INSIDE: Final = re.compile(r"[A-Za-z][0-9]+[A-Za-z]")  # words carry their numbers at an end
 _DIGIT: Final = re.compile(r"[0-9]")
 _SEPARATORS: Final = re.compile(r"[-_.~]+")
