@@ -78,7 +78,7 @@ def open_keyring(document: Signed, root: Ed25519PublicKey) -> Keyring:
     payload = unseal(KEYRING_CONTEXT, document, root)
     try:
         return msgspec.json.decode(payload, type=Keyring)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise SignatureError("the keyring is signed but not in a form this version knows") from None
 
 

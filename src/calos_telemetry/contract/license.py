@@ -65,7 +65,7 @@ def unarmour(text: str) -> LicenseFile:
     try:
         body = base64.b64decode("".join(found[1].split()), validate=True)
         return msgspec.json.decode(body, type=LicenseFile)
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         raise LicenseError(_DAMAGED) from None
 
 
@@ -105,5 +105,5 @@ def _payload(document: Signed) -> tuple[bytes, License]:
     payload = b64decode(document.payload)
     try:
         return payload, msgspec.json.decode(payload, type=License)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise LicenseError(_DAMAGED) from None

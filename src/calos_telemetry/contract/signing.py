@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -31,9 +31,13 @@ def b64encode(data: bytes) -> str:
 def b64decode(text: str) -> bytes:
     """Read base64url without padding.  Raises :class:`SignatureError` on anything else."""
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise SignatureError("a base64url text is damaged") from None
+    if b64encode(data) != text:
+        # Python also takes the other alphabet, more padding and stray last bits: one value would have many texts.
+        raise SignatureError("a base64url text is not written the one way that means its bytes")
+    return data
 
 
 def digest(data: bytes) -> str:
@@ -98,7 +102,7 @@ def parse_private(pem: bytes) -> Ed25519PrivateKey:
     """Read a private key from PEM.  Raises :class:`SignatureError`."""
     try:
         key = load_pem_private_key(pem, password=None)
-    except ValueError:
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it is encrypted
         raise SignatureError("a private key file does not hold an Ed25519 key in PEM form") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise SignatureError("a private key file holds another kind of key than Ed25519")
