@@ -31,6 +31,8 @@ _TAIL: Final = re.compile(r"[?#].*", re.DOTALL)
 _MATRIX: Final = re.compile(r";[^/]*")  # /users;id=5
 _SLASHES: Final = re.compile(r"[/\\]+")
 _TOKEN: Final = re.compile(r"[$]?[A-Za-z0-9._~-]+")
+_NOT_LITERAL: Final = re.compile(r"[/():]")
+_LITERAL: Final = re.compile(r"[A-Za-z0-9._~$-]*")
 _VERB: Final = re.compile(r"(.+):([a-z][a-zA-Z]{1,30})")  # Google's custom verbs: /things/{id}:cancel
 _CALL: Final = re.compile(r"([A-Za-z][A-Za-z_.]{0,40})\(.*\)")  # OData: /Orders(5)
 _DATE: Final = re.compile(r"(?:19|20)\d\d-\d\d(?:-\d\d)?")
@@ -115,6 +117,8 @@ def _segment(segment: str) -> str:
         segment = _unquoted(segment)
     if segment == ID or len(segment) > _LONGEST_SEGMENT:
         return ID
+    if ID in segment and _is_template(segment):
+        return segment
     if _TOKEN.fullmatch(segment):
         return ID if _is_identifier(segment.lstrip("$")) else segment
     if call := _CALL.fullmatch(segment):
@@ -123,6 +127,12 @@ def _segment(segment: str) -> str:
     if (verb := _VERB.fullmatch(segment)) and not _is_identifier(verb[2]):
         return f"{_segment(verb[1])}:{verb[2]}"
     return ID
+
+
+def _is_template(segment: str) -> bool:
+    """Say whether a segment is what a route of several parameters left: `:id.:id`, `page-:id`, `Orders(:id)`."""
+    literals = _NOT_LITERAL.split(segment.replace(ID, "/"))
+    return all(_LITERAL.fullmatch(one) and not (one.strip("._~-") and is_opaque(one)) for one in literals)
 
 
 def _unquoted(segment: str) -> str:
