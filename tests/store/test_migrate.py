@@ -1,0 +1,185 @@
+"""Migrations: they make the tables that the code declares, can be undone, and never run twice at once."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, MetaData, inspect, text
+
+from calos_telemetry.errors import StoreError
+from calos_telemetry.store import migrate
+from calos_telemetry.store.database import open_sqlite
+from calos_telemetry.store.migrate import INSTALL, LICENSES, TELEMETRY, VENDOR, Schema
+
+SCHEMAS = (TELEMETRY, INSTALL, VENDOR, LICENSES)
+TOGETHER = [(TELEMETRY, INSTALL), (TELEMETRY, VENDOR), (LICENSES,)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where a database will be."""
+    return tmp_path / "state" / "data.db"
+
+
+def tables_of(engine: Engine) -> set[str]:
+    return set(inspect(engine).get_table_names())
+
+
+def differences(engine: Engine, schemas: tuple[Schema, ...]) -> list[object]:
+    """Return what autogenerate would change so that the database fits the declared tables."""
+    declared = MetaData()
+    for schema in schemas:
+        for table in schema.metadata.tables.values():
+            table.to_metadata(declared)
+    versions = {schema.version_table for schema in schemas}
+    options = {
+        "compare_type": True,
+        "include_object": lambda _object, name, kind, *_: not (kind == "table" and name in versions),
+    }
+    with engine.connect() as connection:
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), declared))
+
+
+@pytest.mark.parametrize("schemas", TOGETHER)
+def test_migrations_make_exactly_the_declared_tables(path: Path, schemas: tuple[Schema, ...]) -> None:
+    """After all migrations nothing is left that autogenerate would change: tables, columns, types, indexes, keys."""
+    engine = open_sqlite(path, *schemas)
+    assert differences(engine, schemas) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_rowids_are_left_out_where_the_tables_say_so(path: Path, schema: Schema) -> None:
+    """WITHOUT ROWID is no difference to autogenerate, so it is compared by itself."""
+    engine = open_sqlite(path, schema)
+    for table in schema.metadata.tables.values():
+        with engine.connect() as connection:
+            made = connection.scalar(text("SELECT sql FROM sqlite_master WHERE name = :name"), {"name": table.name})
+        wanted = table.dialect_options["sqlite"]["with_rowid"] is False
+        assert (str(made).upper().count("WITHOUT ROWID") == 1) == wanted, table.name
+    engine.dispose()
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_up_down_up_ends_where_it_began(path: Path, schema: Schema) -> None:
+    """Every migration can be undone, to an empty database, and done again."""
+    engine = open_sqlite(path, schema)
+    full = tables_of(engine)
+    config = migrate._config(schema)
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    assert tables_of(engine) == {schema.version_table}
+    migrate.migrate(engine, schema, lock=path.with_suffix(".lock"))
+    assert tables_of(engine) == full
+    assert differences(engine, (schema,)) == []
+    engine.dispose()
+
+
+def test_opening_again_changes_nothing(path: Path) -> None:
+    """A database that is up to date is not written to."""
+    open_sqlite(path, TELEMETRY, INSTALL).dispose()
+    before = path.read_bytes()
+    open_sqlite(path, TELEMETRY, INSTALL).dispose()
+    assert path.read_bytes() == before
+
+
+def test_each_schema_has_its_own_version(path: Path) -> None:
+    """Two schemas in one file are migrated apart: each has one head, and its own table remembers it."""
+    engine = open_sqlite(path, TELEMETRY, VENDOR)
+    for schema in (TELEMETRY, VENDOR):
+        heads = ScriptDirectory.from_config(migrate._config(schema)).get_heads()
+        assert [migrate.current_version(engine, schema)] == heads
+    assert migrate.current_version(engine, INSTALL) is None
+    engine.dispose()
+
+
+OPEN = """
+import os, sys
+from pathlib import Path
+from sqlalchemy import text
+from calos_telemetry.store.database import open_sqlite, writing
+from calos_telemetry.store.migrate import INSTALL, TELEMETRY
+print("ready", flush=True)
+sys.stdin.readline()
+engine = open_sqlite(Path(sys.argv[1]), TELEMETRY, INSTALL)
+with writing(engine) as connection:
+    connection.execute(text("INSERT INTO telemetry_books VALUES (:pid, 1)"), {"pid": str(os.getpid())})
+"""
+
+
+def test_processes_that_open_at_once_migrate_once(path: Path) -> None:
+    """Several workers of an application start at the same moment on an empty directory: all of them get the tables."""
+    start = [sys.executable, "-W", "error", "-c", OPEN, str(path)]
+    workers = [subprocess.Popen(start, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    for worker in workers:
+        worker.communicate()
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    engine = open_sqlite(path, TELEMETRY, INSTALL)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM telemetry_books")) == 3
+    engine.dispose()
+
+
+@pytest.fixture
+def newer(path: Path) -> Path:
+    """Return a database whose tables a later version of this package made."""
+    open_sqlite(path, TELEMETRY).dispose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE telemetry_version SET version_num = 'telemetry_9999'")
+    connection.close()
+    return path
+
+
+def test_a_newer_database_is_refused_and_left_alone(newer: Path) -> None:
+    """After a downgrade of the package the data is not touched, and the sentence says what to do."""
+    before = newer.read_bytes()
+    with pytest.raises(StoreError, match="newer version than this code: upgrade calos-telemetry"):
+        open_sqlite(newer, TELEMETRY)
+    assert newer.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"this is no database, but a text file of some length" * 30, b"SQLite format 3\0" * 99]
+)
+def test_what_is_no_database_is_refused_and_left_alone(path: Path, content: bytes) -> None:
+    """A file of another kind is named, not overwritten."""
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="cannot be used as a database"):
+        open_sqlite(path, TELEMETRY)
+    assert path.read_bytes() == content
+
+
+def test_a_database_is_private_and_durable(path: Path) -> None:
+    """Mode 0600, a rollback journal and full sync: what a drain relies on before it deletes a spool file."""
+    engine = open_sqlite(path, TELEMETRY)
+    assert path.stat().st_mode & 0o777 == 0o600
+    with engine.connect() as connection:
+        assert connection.scalar(text("PRAGMA journal_mode")) == "delete"
+        assert connection.scalar(text("PRAGMA synchronous")) == 2
+    engine.dispose()
+
+
+def test_a_link_is_not_followed(path: Path) -> None:
+    """Nobody who may write the directory can make us write elsewhere."""
+    path.parent.mkdir()
+    (path.parent / "target").touch()
+    path.symlink_to("target")
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_sqlite(path, TELEMETRY)
