@@ -8,41 +8,22 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from sqlalchemy import select
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-import calos_telemetry
+from calos_telemetry.contract.events import ApiRequest, from_json
+from calos_telemetry.store.tables import events
 
 SHOP = Path(__file__).parents[2] / "examples/shop"
-
-
-class StandIn:
-    """Takes the place of telemetry and its middlewares until they exist: remembers what the shop reports."""
-
-    features: ClassVar[list[tuple[str, dict[str, object]]]] = []
-    errors: ClassVar[list[tuple[str, dict[str, object]]]] = []
-
-    def viewer(self) -> FastAPI:
-        return FastAPI()
-
-
-class PassThrough:
-    """A middleware that does nothing."""
-
-    def __init__(self, app: Any, telemetry: StandIn) -> None:
-        self.app = app
-        self.telemetry = telemetry
-
-    async def __call__(self, *connection: Any) -> None:
-        await self.app(*connection)
 
 
 @pytest.fixture(scope="module")
@@ -54,30 +35,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
         patch.setenv("SHOP_PACE", "0")
         patch.setenv("CALOS_HOME", str(home / "calos"))
         patch.setenv("CALOS_PUBLIC_HOST", "shop.example")
+        patch.setenv("CALOS_LICENSE_SERVER", "http://127.0.0.1:9")  # nobody listens there
         patch.syspath_prepend(str(SHOP))
-        if not hasattr(calos_telemetry, "Telemetry"):
-            _put_stand_in(patch)
-        yield importlib.import_module("shop.main")
+        main = importlib.import_module("shop.main")
+        yield main
+        main.telemetry.close()
     sys.modules["shop.database"].engine.dispose()
     for name in [name for name in sys.modules if name.split(".")[0] in {"shop", "traffic"}]:
         del sys.modules[name]
-
-
-def _put_stand_in(patch: pytest.MonkeyPatch) -> None:
-    def track_feature(_: Request, name: str, metadata: dict[str, object] | None = None) -> None:
-        StandIn.features.append((name, metadata or {}))
-
-    def track_error(_: Request, error: Exception, context: dict[str, object]) -> None:
-        StandIn.errors.append((type(error).__name__, context))
-
-    for name, value in {
-        "Telemetry": StandIn,
-        "TelemetryMiddleware": PassThrough,
-        "LicenseMiddleware": PassThrough,
-        "track_feature": track_feature,
-        "track_error": track_error,
-    }.items():
-        patch.setattr(calos_telemetry, name, value, raising=False)
 
 
 @pytest.fixture
@@ -118,7 +83,7 @@ def test_transcripts(client: TestClient) -> None:
 
 def test_damaged_transcript_holds_what_telemetry_must_scrub(shop: ModuleType) -> None:
     """The message of the unhandled exception holds an e-mail address and a path, as such messages do."""
-    with TestClient(shop.app) as client, pytest.raises(ValueError, match=r"/var/lib/shop/.*user3@shop\.example"):
+    with TestClient(shop.app) as client, pytest.raises(ValueError, match=r"/home/anna\.miller/.*user3@shop\.example"):
         client.get("/api/users/3/transcripts/5")
 
 
@@ -273,6 +238,47 @@ def test_sent_equals_what_the_shop_answered(shop: ModuleType, traffic: ModuleTyp
     assert shares[-1] == 1
     assert sent.request_bytes > 0
     assert sent.response_bytes > 0
+
+
+def test_recorded_equals_sent(shop: ModuleType, traffic: ModuleType) -> None:
+    """What telemetry stored is what the visitors sent, by method, route template and status, to the unit."""
+    shop.telemetry.flush()
+    before = stored_requests(shop)
+    with Serving(shop.app) as serving:
+        sent = traffic.run(serving.url, 2, 6)
+    shop.telemetry.flush()
+    assert stored_requests(shop) - before == sent.requests
+
+
+def stored_requests(shop: ModuleType) -> Counter[tuple[str, str, int]]:
+    """Count the stored requests as `Sent` does."""
+    query = select(events.c.event_data).where(events.c.event_type == "api_request")
+    with shop.telemetry.install.engine.connect() as connection:
+        stored = [from_json("api_request", data) for data in connection.scalars(query)]
+    return Counter((event.method, event.path, event.status) for event in stored if isinstance(event, ApiRequest))
+
+
+def test_nothing_of_a_person_is_stored(shop: ModuleType, member: TestClient) -> None:
+    """No e-mail address, phone number, wallet, file path or token of the shop's visitors is in any file of telemetry."""
+    wallet = sys.modules["shop.database"].wallet_of(7)
+    member.get("/api/users/7/transcripts/5")
+    member.post("/forum/tax-season/posts", json={"text": "call +1 415 555 0137"})
+    member.post(f"/api/crypto/{wallet}/withdraw", json={"amount": 1})
+    for _ in range(35):
+        member.post("/api/integrations/quickbooks/sync")
+    shop.telemetry.flush()
+    files = [path for path in shop.telemetry.settings.home.rglob("*") if path.is_file()]
+    stored = b"\n".join(path.read_bytes() for path in files)
+    assert b"quickbooks_sync" in stored
+    people = (
+        b"user7@",
+        b"@shop.example",
+        b"555 0137",
+        wallet.encode(),
+        b"anna.miller",
+        member.cookies["shop_session"].encode(),
+    )
+    assert [text for text in people if text in stored] == []
 
 
 def test_absent_shop_says_what_to_do(traffic: ModuleType) -> None:

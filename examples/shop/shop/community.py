@@ -40,7 +40,9 @@ def show_transcript(request: Request, database: Database, user_id: int, transcri
         raise HTTPException(404, "no such transcript")
     work(0.05, 0.4)
     if transcript.grades == "?":
-        raise ValueError(f"cannot parse /var/lib/shop/transcripts/{user_id}/{transcript_id}.pdf of {email_of(user_id)}")
+        raise ValueError(
+            f"cannot parse /home/anna.miller/transcripts/{user_id}/{transcript_id}.pdf of {email_of(user_id)}"
+        )
     track_feature(request, "transcript_view", {"count": len(transcript.grades.split(","))})
     return {"user_id": user_id, "transcript_id": transcript_id, "grades": transcript.grades}
 
