@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import click
@@ -41,7 +42,7 @@ def import_log(file: str, public_host: str, until: str | None, in_json: bool) ->
 def _run(install: Install, file: str, shift_ms: int) -> Imported:
     stream = open_log(file)
     size = 1 if file == _STDIN else max(Path(file).stat().st_size, 1)
-    with stream, click.progressbar(length=size, label="Importing", file=click.get_text_stream("stderr")) as bar:
+    with stream, click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
 
         def move() -> None:
             bar.update(progress(stream) - bar.pos)

@@ -25,9 +25,11 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "dictionary": Command("calos_telemetry.cli.dictionary:dictionary", "Print what can be stored or sent."),
+    "explain": Command("calos_telemetry.cli.explain:explain", "Say which rule changes what in a message, and why."),
     "flush": Command("calos_telemetry.cli.flush:flush", "Move what is spooled into the database now."),
     "import-log": Command("calos_telemetry.cli.import_log:import_log", "Import an access log of nginx or Apache."),
     "license": Command("calos_telemetry.cli.license:license_", "Issue, list, show and revoke license keys (vendor)."),
+    "obfuscate": Command("calos_telemetry.cli.obfuscate:obfuscate", "Print what would be kept of each line."),
     "report": Command("calos_telemetry.cli.report:report", "Show, save and check the reports of this install."),
     "server": Command("calos_telemetry.cli.server:server", "Set up and run the license server (vendor).", "server"),
     "status": Command("calos_telemetry.cli.status:status", "Say what is collected, why, and what became of it."),

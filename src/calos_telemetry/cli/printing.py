@@ -8,3 +8,8 @@ import msgspec
 def as_json(content: object) -> str:
     """Return ``content`` as indented JSON for ``--json``."""
     return msgspec.json.format(msgspec.json.encode(content), indent=2).decode()
+
+
+def as_line(text: str) -> str:
+    r"""Return a text of several lines as one, with ``\n`` between them."""
+    return text.replace("\n", "\\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -10,8 +11,16 @@ from calos_telemetry.cli.opening import opened_install
 from calos_telemetry.cli.printing import as_json
 from calos_telemetry.clock import to_iso
 from calos_telemetry.contract.report import inflate
+from calos_telemetry.contract.signing import b64decode, public_pem
 from calos_telemetry.errors import CalosTelemetryError, SettingsError
 from calos_telemetry.sdk.report.ledger import Entry
+
+
+_RECIPE = """\
+In {directory}, without any code of ours:
+  sha256sum report.json.gz                 prints the fourth line of receipt.txt
+  openssl pkeyutl -verify -pubin -inkey receipt-key.pem -rawin -in receipt.txt -sigfile receipt.sig
+  gunzip -c report.json.gz                 shows what the report says"""
 
 
 @click.group()
@@ -72,6 +81,27 @@ def check() -> None:
     broken = sum(not finding.ok for finding in findings)
     if broken:
         raise CalosTelemetryError(f"{broken} of {len(findings)} findings do not hold: ask the vendor about them")
+
+
+@report.command()
+@click.argument("number", type=int)
+@click.option("--to", "directory", type=click.Path(file_okay=False, path_type=Path), required=True)
+def evidence(number: int, directory: Path) -> None:
+    """Write report NUMBER, its receipt and the vendor's key to a directory, to be checked without our code.
+
+    Example: calos-telemetry report evidence 3 --to /tmp/evidence
+    """
+    with opened_install() as install:
+        entry = install.ledger.entry(number)
+        if entry is None or entry.receipt is None:
+            raise SettingsError(f"there is no receipt for report {number}: `calos-telemetry report list` names them")
+        key = install.receipt_key(entry.receipt)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "report.json.gz").write_bytes(entry.body)
+    (directory / "receipt.txt").write_text(entry.receipt.text, encoding="ascii")
+    (directory / "receipt.sig").write_bytes(b64decode(entry.receipt.signature))
+    (directory / "receipt-key.pem").write_bytes(public_pem(key))
+    click.echo(_RECIPE.format(directory=directory))
 
 
 def _part_of_receipt(entry: Entry, what: str) -> str:

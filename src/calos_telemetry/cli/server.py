@@ -59,10 +59,12 @@ def run(host: str, port: int) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    # Uvicorn hands the signal on after a graceful stop; the stop was the answer to it, so the command ends with 0.
+    web = _Server(config, _url(host, listener))
+    # Uvicorn hands a signal on after its graceful stop; that stop was the answer to it, so the command ends with 0.
+    # A signal that comes before uvicorn listens to signals is kept in mind, too.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
-    _Server(config, _url(host, listener)).run(sockets=[listener])
+        signal.signal(number, lambda *_: setattr(web, "should_exit", True))
+    web.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):

@@ -98,8 +98,12 @@ def _type_name(type_: inspect.Type) -> str:
     if isinstance(type_, inspect.UnionType):
         names = [_type_name(each) for each in type_.types if not isinstance(each, inspect.NoneType)]
         return " or ".join(names) + " or nothing"
-    names = {inspect.StrType: "text", inspect.IntType: "integer", inspect.BoolType: "true or false"}
-    return names.get(type(type_), "map")
+    scalars: dict[type[inspect.Type], str] = {
+        inspect.StrType: "text",
+        inspect.IntType: "integer",
+        inspect.BoolType: "true or false",
+    }
+    return scalars.get(type(type_), "map")
 
 
 def _of_counters() -> Iterator[Entry]:

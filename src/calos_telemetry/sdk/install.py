@@ -10,14 +10,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Engine, select
 
 from calos_telemetry.clock import now_ms
+from calos_telemetry.contract.keys import Use
 from calos_telemetry.contract.license import License
+from calos_telemetry.contract.receipt import SignedReceipt, parse_receipt
 from calos_telemetry.contract.report import Books
 from calos_telemetry.contract.tiers import Tier
+from calos_telemetry.errors import SettingsError
 from calos_telemetry.private_files import ensure_directory
 from calos_telemetry.sdk.identity import Identity, load_identity
+from calos_telemetry.sdk.license.exchange import check_receipt
+from calos_telemetry.sdk.license.keyring import KnownKeys
 from calos_telemetry.sdk.license.offline import read_license
 from calos_telemetry.sdk.license.state import LicenseState
 from calos_telemetry.sdk.license.transport import HttpTransport
@@ -27,7 +33,8 @@ from calos_telemetry.sdk.policy.decision import Policy
 from calos_telemetry.sdk.record.drain import Drain, Drained, pending
 from calos_telemetry.sdk.record.log_import import LogImport
 from calos_telemetry.sdk.record.storing import DROPPED, STORED
-from calos_telemetry.sdk.report.ledger import Ledger
+from calos_telemetry.sdk.report.check import Finding, check_ledger
+from calos_telemetry.sdk.report.ledger import Entry, Ledger
 from calos_telemetry.settings import Settings
 from calos_telemetry.store.database import open_sqlite
 from calos_telemetry.store.install_tables import books
@@ -88,6 +95,26 @@ class Install:
     def license_state(self) -> LicenseState:
         """Return what holds now, from the license key and the last signed answer; no network."""
         return self.verifier.state(now_ms())
+
+    def check_ledger(self) -> list[Finding]:
+        """Check every digest, receipt and link of the chain.  Raises :class:`SettingsError` without a vendor key."""
+        keys = self._keys()
+
+        def receipt_of(entry: Entry) -> object:
+            assert entry.receipt is not None  # noqa: S101 - asked for entries with a receipt only
+            return check_receipt(entry.receipt, entry.body, self.identity, entry.number, keys)
+
+        return list(check_ledger(self.ledger.oldest_first(), receipt_of))
+
+    def receipt_key(self, receipt: SignedReceipt) -> Ed25519PublicKey:
+        """Return the vendor's key that signed ``receipt``.  Raises :class:`SignatureError` or :class:`SettingsError`."""
+        received_at = parse_receipt(receipt.text).received_at
+        return self._keys().public_key(receipt.kid, Use.RECEIPT, received_at)
+
+    def _keys(self) -> KnownKeys:
+        if self.verifier.keys is None:
+            raise SettingsError("CALOS_VENDOR_KEY is not set: without it no receipt can be checked")
+        return self.verifier.keys
 
     def summary(self, hours: int) -> dict[str, Any]:
         """Return the summary of the last ``hours``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Connection, Select, func, select, type_coerce
+from sqlalchemy import JSON, ColumnElement, Connection, Executable, func, select, type_coerce
 
 from calos_telemetry.clock import MS_PER_HOUR
 from calos_telemetry.errors import SettingsError
@@ -35,11 +35,13 @@ def summarise(connection: Connection, *, now: int, hours: int) -> dict[str, Any]
 
 
 def _text(field: str) -> ColumnElement[str]:
-    return type_coerce(events.c.event_data, JSON)[field].as_string()
+    text: ColumnElement[str] = type_coerce(events.c.event_data, JSON)[field].as_string()
+    return text
 
 
 def _number(field: str) -> ColumnElement[int]:
-    return type_coerce(events.c.event_data, JSON)[field].as_integer()
+    number: ColumnElement[int] = type_coerce(events.c.event_data, JSON)[field].as_integer()
+    return number
 
 
 def _features(connection: Connection, window: ColumnElement[bool]) -> list[dict[str, Any]]:
@@ -71,11 +73,11 @@ def _is(event_type: str) -> ColumnElement[bool]:
     return events.c.event_type == event_type
 
 
-def _average_ms() -> ColumnElement[float]:
+def _average_ms() -> ColumnElement[Any]:
     return (func.avg(_number("duration_us")) / float(_US_PER_MS)).label("avg_duration")
 
 
-def _rows(connection: Connection, query: Select[Any], names: Sequence[str]) -> list[dict[str, Any]]:
+def _rows(connection: Connection, query: Executable, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return rows with the most frequent first; equal counts in the order of their names, so that answers are stable."""
     rows = [dict(zip(names, row, strict=True)) for row in connection.execute(query)]
     for row in rows:

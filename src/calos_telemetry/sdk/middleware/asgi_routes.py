@@ -12,15 +12,24 @@ def route_of(scope: MutableMapping[str, Any], root: str) -> str | None:
 
     ``root`` is the root path the server gave: what lies between it and the final root path are mounts.
     """
-    route = scope.get("route")
-    path = getattr(route, "path", None)
-    if isinstance(path, str):
+    path = _path_of(scope)
+    if path is not None:
         mounted: str = scope.get("root_path", "")[len(root) :]
         return mounted + path
     endpoint = scope.get("endpoint")
     if endpoint is None or "app" not in scope:
         return None
     return _patterns(scope["app"]).get(id(endpoint))
+
+
+def _path_of(scope: MutableMapping[str, Any]) -> str | None:
+    """Return the pattern of a FastAPI route; of one below ``include_router`` with the prefixes it was included under."""
+    route = scope.get("route")
+    included = scope["fastapi"].get("effective_route_context") if "fastapi" in scope else None
+    if included is not None:
+        route = included.starlette_route or included
+    path = getattr(route, "path", None)
+    return path if isinstance(path, str) else None
 
 
 @lru_cache(maxsize=64)

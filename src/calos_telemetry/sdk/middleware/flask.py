@@ -21,9 +21,8 @@ def init_flask(app: Flask, telemetry: Telemetry) -> None:
     """
     app.before_request(_note_route)
     app.teardown_request(_note_who)
-    app.wsgi_app = mount(app.wsgi_app, telemetry)  # type: ignore[method-assign]
-    app.wsgi_app = TelemetryWsgiMiddleware(app.wsgi_app, telemetry)  # type: ignore[method-assign]
-    app.wsgi_app = LicenseWsgiMiddleware(app.wsgi_app, telemetry)  # type: ignore[method-assign]
+    inner = TelemetryWsgiMiddleware(mount(app.wsgi_app, telemetry), telemetry)
+    app.wsgi_app = LicenseWsgiMiddleware(inner, telemetry)  # type: ignore[method-assign]  # Flask's documented way
 
 
 def _note_route() -> None:

@@ -14,7 +14,8 @@ _OPEN: Final = r"[\"'`(<\[#]{0,2}"
 _PERSON: Final = (
     r"users?|account|member|subscriber|customer|client|employee|staff|patient|student|owner|author|assignee|reviewer|operator"
     r"|admin(?:istrator)?|contact|person|profile|principal|identity|recipient|sender|participant|attendee|tenant|buyer|seller"
-    r"|merchant|driver|guest|visitor|applicant|candidate|teacher|doctor|agent|holder|payer|payee|beneficiary|actor|login"
+    r"|merchant|driver|guest|visitor|applicant|candidate|teacher|doctor|agent|holder|payer|payee|beneficiary|actor|login|creator|approver|uploader"
+    r"|requester|moderator|manager|editor|supervisor|responsible|speaker|organi[sz]er|registrant|cashier|salesperson|worker"
 )
 _KEY: Final = (
     r"(?:[a-z]{1,16}[_.-])?r?(?:user|member|customer|employee|patient|subscriber|student|owner|actor|author|account|client|person|contact"
@@ -32,6 +33,7 @@ _FUNCTION_WORDS: Final = frozenset(
     "this to us was were with without your you who which name names user users id invalid unknown illegal all each".split(),
 )
 _UUID: Final = r"[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}"
+_SMALL_DIGITS: Final = 3  # a number below a thousand is a count or a choice, unless it is said to be a user's
 _RECORD: Final = re.compile(r"[A-Za-z]{2,12}[_-]-?\d[\d_-]*")  # job_1445144423722_0020: a thing, not a person
 _HEXADECIMAL: Final = re.compile(r"0[xX][0-9a-fA-F]+\b")
 
@@ -46,7 +48,7 @@ def _is_named(match: re.Match[str]) -> bool:
     """Say the same of a value with a name: a number behind ``uid`` is the operating system's, and one behind ``user_id`` somebody's."""
     key = match["k"].lower()
     if match["v"].isdigit():
-        return key[-3:] != "uid" and ("id" in key or "user" in key)
+        return key[-3:] != "uid" and ("user" in key or ("id" in key and len(match["v"]) > _SMALL_DIGITS))
     return _is_person(match) and (key not in _STATED or _is_proper(match))
 
 
@@ -67,7 +69,7 @@ _ACTION: Final = (
     r"|message|notification|verification|permissions?|enrol\w{1,8})(?: \w{1,24})? (?:for|of)|(?:logged|signed|log|sign|running|run|executing)(?: in| on| job| task)? as|(?:message|mail|payment|comment|login) from"
     r"|impersonat\w{1,4}|acting as|(?:created|updated|modified|deleted|requested|approved|locked|owned|uploaded|edited|submitted|rejected"
     r"|cancell?ed|initiated|triggered|reported|signed|posted|sent|closed|started|stopped|executed|attempt|login|made|reviewed|paid|ordered) by:?"
-    r"|(?:assigned|granted|revoked|invited|sent|delivered|addressed|reply|denied) (?:to|from)|welcome(?: back)?,?|hello,?|dear"
+    r"|(?:assigned|granted|revoked|invited|sent|delivered|addressed|reply|denied) (?:to|from)|welcome(?: back)?,?|hello,?"
     r"|account|admin|member|subscriber|owner|author|imperson\w{1,6}"
 )
 _DOING: Final = (
@@ -175,7 +177,7 @@ RULES: Final = (
         "user.bracket",
         USER,
         "the number of a person in brackets behind the person",
-        r"(@[\w.-]+|\]) ?\((id|pk|uid|user_id)[=: ]",
-        rf"(?:@[\w.-]{{1,99}}|\]) ?\((?:id|pk|uid|user_id)[=: ]{{1,2}}(?P<v>\d{{3,20}}|{_UUID})",
+        r"(?i)(user\w*[=: ]\S+|@[\w.-]+|\]) ?\((id|pk|uid|user_id)[=: ]",
+        rf"(?i)(?:user\w{{0,24}}[=: ]{{1,2}}\S{{1,99}}|@[\w.-]{{1,99}}|\]) ?\((?:id|pk|uid|user_id)[=: ]{{1,2}}(?P<v>\d{{3,20}}|{_UUID})",
     ),
 )

@@ -61,7 +61,7 @@ def is_luhn(digits: str) -> bool:
 def is_card(text: str) -> bool:
     """Say whether the digits of ``text`` are a payment card number: issuer range, length, check digit."""
     digits = digits_of(text)
-    if len(set(digits)) < 3 or not _ISSUERS.match(digits):  # noqa: PLR2004  000…0 and 5050…50 pass Luhn, nobody's card
+    if len(set(digits)) == 1 or not _ISSUERS.match(digits):  # 4444…4 passes Luhn and is nobody's
         return False
     return len(digits) in _CARD_LENGTHS.get(digits[0], _ANY_LENGTH) and is_luhn(digits)
 
@@ -122,12 +122,12 @@ def is_opaque(text: str) -> bool:
 
     Words in camelCase change their kind about every third character, random text at base 62 nearly every second.
     """
-    letters = _CAMEL.sub("", text)
-    digits = sum(character.isdigit() for character in text)
-    if not digits or digits == len(text):
+    numbers = _NUMBERS.findall(text)
+    digits = sum(map(len, numbers))
+    if digits < 2 or digits == len(text):  # noqa: PLR2004  one digit is a version: isBluetoothA2dpOn
         return False
-    if len(_NUMBERS.findall(text)) > 2:  # noqa: PLR2004  words carry one number, at most two
+    if len(numbers) > 2:  # noqa: PLR2004  words carry one number, at most two
         return True
     if _HEXADECIMAL.fullmatch(text):
         return len(_CLASS.findall(text)) >= 4  # noqa: PLR2004  a number in hexadecimal, not a word with a counter
-    return len(_CLASS.findall(letters)) * 4 >= len(text)
+    return len(_CLASS.findall(_CAMEL.sub("", text))) * 4 >= len(text)

@@ -60,7 +60,7 @@ def _is_address(match: re.Match[str]) -> bool:
     """Tell ``Chrome/120.0.0.0`` and ``version 1.2.3.4`` from an address."""
     if not is_ipv4(match["v"]):
         return False
-    before = _VERSION_BEFORE.search(match.string[max(0, match.start() - 12) : match.start()])
+    before = _VERSION_BEFORE.search(match.string[max(0, match.start() - 12) : match.start()].lower())
     return before is None or (before[0].endswith("/") and not match["v"].endswith(_VERSION_TAIL))
 
 
@@ -144,7 +144,7 @@ RULES: Final = (
         "phone.named",
         PHONE,
         "a number that the words before it call a telephone number",
-        rf"(?i)({_TELEPHONE})[^\d\n]{{0,24}}\s{{0,3}}\d",
+        rf"(?i)({_TELEPHONE})[^\d\n]{{0,24}}\s{{0,3}}[+(]{{0,2}}\d",
         rf"(?i)(?<![a-z])(?:{_TELEPHONE})(?:[ _.-]?(?:numbers?|no|nr|num))?\.?[\"'\\\]]{{0,4}}(?: (?:me|us|him|her|them|back)){{0,2}}"
         rf"(?:[\s:=#>,(-]{{0,4}}(?:is|at|to|on|from|under)?[\s:=\"'\\(\[]{{0,6}})(?<!\w)(?P<v>{_NUMBER})(?!\d)",
         _is_number,

@@ -19,7 +19,10 @@ _NAMES: Final = (
 )
 _REST_OF_NAME: Final = r"(?:s|(?:[_.-][a-z0-9]{1,24}){1,4}|hash|value|id|key|confirmation|data|header|\d{1,3}|param)?"
 _ASSIGN: Final = r"(?:\[\w*\])?(?:\\?[\"'`])?\]?\s{0,4}(?::?={1,3}|=>|!={1,2}|:)\s{0,4}=?\s?@?"
-_QUOTED_OR_BARE: Final = r"(?P<q>\\?[\"'`])?(?P<v>(?(q)(?:(?!(?P=q))[^\n]){1,400}|(?:[^\s,;&\"'`]|,(?![\s\"']|\w+[=:])){1,400}(?<![.)\]}>:])))"
+_QUOTED_OR_BARE: Final = (
+    r"(?:\\[\"'](?P<a>[^\"'\\\n]{1,400})|\"(?P<b>(?:[^\"\\\n]|\\.){1,400})|'(?P<c>(?:[^'\\\n]|\\.){1,400})|`(?P<d>[^`\n]{1,400})"
+    r"|(?P<v>[^\s,;&\"'`]{1,400}(?:,(?![\s\"']|\w+[=:])[^\s,;&\"'`]{0,99}){0,9}(?<![.)\]}>:])))"
+)
 _NOTHING: Final = frozenset(
     "none null nil undefined true false yes no on off ok empty blank missing invalid required basic bearer digest negotiate "  # noqa: SIM905
     "hidden masked redacted xxx xxxx *** ... n/a na".split(),
@@ -37,12 +40,12 @@ _SCHEME: Final = r"basic|bearer|digest|negotiate|ntlm|token|apikey|api-key|hawk|
 
 def _is_secret(match: re.Match[str]) -> bool:
     """Say whether it is a value, not a word of the message (``token: expired``), a template (``%(key)s``) or a count (``tokens=12``)."""
-    value = match["v"]
+    value = match[match.lastgroup or 0]
     if value.lower() in _NOTHING or _TEMPLATE.fullmatch(value) or _NUMBER.match(value) or _PAIR.match(value):
         return False
     if value.isdigit():
         return len(value) >= _COUNT_DIGITS or _CODES.match(match[0]) is not None
-    return (match["q"] is not None and " " in value.strip()) or not is_wordy(value)
+    return (match["v"] is None and " " in value.strip()) or not is_wordy(value)
 
 
 def _is_bare_secret(match: re.Match[str]) -> bool:
@@ -114,8 +117,8 @@ RULES: Final = (
         "secret.quoted",
         VALUE,
         "a quoted value next to a word for a secret",
-        rf"(?i)({_NAMES})(\w*\.\w+\(|\s{{1,2}})[\"'`]|[\"'`][^\n]*[\"'`)]\s?[!=]==?\s?[\w.]*({_NAMES})",
-        rf"(?i)(?:{_NAMES})(?:[_\w]*\.\w{{1,24}}\(|\s{{1,2}})(?P<q>[\"'`])(?P<v>(?:(?!(?P=q))[^\n]){{4,200}})(?P=q)"
+        rf"(?i)({_NAMES})(\w*\.\w+\(|\(|\s{{1,2}})[\"'`]|[\"'`][^\n]*[\"'`)]\s?[!=]==?\s?[\w.]*({_NAMES})",
+        rf"(?i)(?:{_NAMES})(?:[_\w]*\.\w{{1,24}}\(|\(|\s{{1,2}})(?P<q>[\"'`])(?P<v>(?:(?!(?P=q))[^\n]){{4,200}})(?P=q)"
         rf"|(?P<p>[\"'`])(?P<w>(?:(?!(?P=p))[^\n]){{4,200}})(?P=p)\)?\s?[!=]==?\s?[\w.]{{0,40}}(?:{_NAMES})",
         lambda match: not is_wordy(match["v"] or match["w"]),
     ),
@@ -147,7 +150,7 @@ RULES: Final = (
         TOKEN,
         "a long run of letters and digits that no word explains",
         r"[A-Za-z0-9]{7}([A-Za-z][0-9]|[0-9][A-Za-z])|([A-Za-z][0-9]|[0-9][A-Za-z])[A-Za-z0-9]{7}",
-        r"[A-Za-z0-9](?<![A-Za-z0-9]{2})(?!(?<=0)[xX])[A-Za-z0-9]{15,}(?:[_-][A-Za-z0-9_-]{4,})?={0,2}(?![A-Za-z0-9])",
+        r"[A-Za-z0-9](?<![A-Za-z0-9]{2})(?!(?<=0)(?:[xX]|000))[A-Za-z0-9]{15,}(?:[_-][A-Za-z0-9_-]{4,})?={0,2}(?![A-Za-z0-9])",
         _is_opaque,
         scan=True,
     ),

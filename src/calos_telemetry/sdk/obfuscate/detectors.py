@@ -46,17 +46,20 @@ class _Finder(NamedTuple):
 def find(text: str) -> list[Span]:
     """Return what the rules find in ``text``, disjoint and in order; placeholders already there are left out."""
     data = text.encode()
-    candidates = _gate().Match(data)
-    if candidates == [len(RULES)]:
+    gate, finders = _compiled()
+    candidates = gate.Match(data)
+    if candidates == [len(finders)]:
         return []
     spans: list[Span] = []
-    for index in sorted(candidates)[:-1] if candidates else range(len(RULES)):
-        spans += _spans(_finder(index), text, data)
+    for index in sorted(candidates)[:-1] if candidates else range(len(finders)):
+        finder = finders[index] or _finder(index)
+        spans += _spans(finder, text, data)
     return _without_placeholders(_united(spans), text) if spans else spans
 
 
 @cache
-def _gate() -> re2.Set:
+def _compiled() -> tuple[re2.Set, list[_Finder | None]]:
+    """Compile the gate of all rules; the rules themselves are compiled when a text first needs them."""
     options = re2.Options()
     options.max_mem = _GATE_BYTES
     options.log_errors = False
@@ -65,14 +68,15 @@ def _gate() -> re2.Set:
         gate.Add(rule.gate)
     gate.Add("")  # always matches: where even this one is missing, the gate gave up and every rule is tried
     gate.Compile()
-    return gate
+    return gate, [None] * len(RULES)
 
 
-@cache
 def _finder(index: int) -> _Finder:
     rule = RULES[index]
     pattern = re.compile(rule.pattern, re.ASCII)
-    return _Finder(rule, None if rule.scan else re2.compile(rule.gate), pattern)
+    finder = _Finder(rule, None if rule.scan else re2.compile(rule.gate), pattern)
+    _compiled()[1][index] = finder
+    return finder
 
 
 def _spans(finder: _Finder, text: str, data: bytes) -> list[Span]:
@@ -85,10 +89,10 @@ def _spans(finder: _Finder, text: str, data: bytes) -> list[Span]:
 def _anchored(anchor: Any, pattern: re.Pattern[str], text: str, data: bytes) -> Iterator[re.Match[str]]:
     """Try the pattern only where the gate begins.  Only for ASCII, where a byte and a character are the same place."""
     position = 0
-    while (hit := anchor.search(data, position)) is not None:
-        position = hit.start()
-        match = pattern.match(text, position)
-        position += 1
+    while (place := anchor.search(data, position)) is not None:
+        start = place.start()
+        match = pattern.match(text, start)
+        position = start + 1
         if match is not None:
             yield match
             position = max(position, match.end())

@@ -149,7 +149,7 @@ RULES: Final = (
         VALUE,
         "a text that holds no word, only a value",
         r"\A([A-Za-z]{0,3}[^A-Za-z]+)*[A-Za-z]{0,3}\z",
-        r"\A\s*(?P<v>\S(?:[^\n]{0,62}\S)?)\s*\Z",
+        r"\A\s*(?P<v>\S{1,40}(?: \S{1,24}){0,3})\s*\Z",
         _is_value_alone,
         scan=True,
     ),

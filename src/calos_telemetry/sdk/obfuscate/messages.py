@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from calos_telemetry.sdk.obfuscate.boundary import fail_closed
 from calos_telemetry.sdk.obfuscate.folding import fold, visible
@@ -18,6 +18,16 @@ _WINDOW: Final = 4096  # characters that are read at all
 _MARGIN: Final = 512  # read, but not shown: what begins before it is seen to its end
 _MOST_PASSES: Final = 8
 _CUT: Final = "..."
+_LAST_WORD: Final = 64
+_MOST_ARGUMENTS: Final = 8
+
+_RECENT: Final[dict[tuple[int, int, int], str]] = {}
+"""Answers given lately, since a failing program repeats itself.
+
+The keys are hashes under Python's own random key of this process, so nothing raw stays in memory.  Should two texts
+ever share a hash and a length, one of them gets the other's answer, which is scrubbed all the same.
+"""
+_MOST_RECENT: Final = 1024
 
 
 class Change(NamedTuple):
@@ -37,8 +47,17 @@ def obfuscate_message(text: object, longest: int = LONGEST_OUTPUT) -> str:
     Strings, bytes, numbers, booleans, ``None`` and exceptions are read; anything else is ``[REDACTED]``, because asking
     a stranger's object for its text runs a stranger's code.  Applying it twice changes nothing more.
     """
-    raw = _readable(text)
-    return REDACTED if raw is None else _scrubbed(raw, longest)
+    raw = text if type(text) is str else _readable(text)
+    if raw is None:
+        return REDACTED
+    key = (hash(raw), len(raw), longest)
+    answer = _RECENT.get(key)
+    if answer is None:
+        answer = _scrubbed(raw, longest)
+        if len(_RECENT) >= _MOST_RECENT:
+            _RECENT.clear()
+        _RECENT[key] = answer
+    return answer
 
 
 def explain_message(text: object) -> list[Change]:
@@ -46,54 +65,63 @@ def explain_message(text: object) -> list[Change]:
     raw = _readable(text)
     if raw is None:
         return []
-    read = fold(visible(raw[: _WINDOW * 2])).read[:_WINDOW]
+    read = fold(visible(raw[: _WINDOW * 2])[:_WINDOW]).read
     return [Change(span.rule.name, span.rule.placeholder, span.start, span.end, span.rule.why) for span in _find(read)]
 
 
 def _readable(text: object) -> str | None:
-    """Return the text of what is safe to read.  Subclasses are read through the base type's own methods, never through theirs."""
-    if isinstance(text, str):
-        return str.__str__(text)
-    if isinstance(text, bytes | bytearray):
-        return bytes(text[: _WINDOW * 4]).decode("utf-8", "replace")
-    if text is None or isinstance(text, bool | float):
-        return repr(text)
-    if isinstance(text, int):
-        return int.__repr__(text) if int.bit_length(text) < _WINDOW else None
-    if isinstance(text, BaseException):
-        return _said(text)
+    """Return the text of what is safe to read, by the methods of the base types, never by those of a subclass."""
+    kind = type(text)
+    if issubclass(kind, bytes):
+        return bytes.__getitem__(cast("bytes", text), slice(_WINDOW * 4)).decode("utf-8", "replace")
+    if issubclass(kind, BaseException):
+        return _said(cast("BaseException", text))
+    return _plain(text)
+
+
+def _plain(value: object) -> str | None:
+    kind = type(value)
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if value is None or kind is bool:
+        return repr(value)
+    if issubclass(kind, float):
+        return float.__repr__(cast("float", value))
+    if issubclass(kind, int) and int.bit_length(cast("int", value)) < _WINDOW:
+        return int.__repr__(cast("int", value))
     return None
 
 
-def _said(error: BaseException) -> str | None:
+def _said(error: BaseException) -> str:
     """Return what an exception says: its arguments where they are plain, never its own ``__str__``."""
-    parts = [_readable(part) for part in error.args[:8] if not isinstance(part, BaseException)]
+    arguments: tuple[object, ...] = BaseException.__dict__["args"].__get__(error)
+    parts = map(_plain, arguments[:_MOST_ARGUMENTS])
     return ", ".join(REDACTED if part is None else part[:_WINDOW] for part in parts)
 
 
 def _scrubbed(raw: str, longest: int) -> str:
-    text = visible(raw[: _WINDOW * 2])
+    text = visible(raw if len(raw) <= _WINDOW * 2 else raw[: _WINDOW * 2])
     whole = len(text) <= _WINDOW and len(raw) <= _WINDOW * 2
-    limit = len(text) if whole else _WINDOW - _MARGIN
-    text, again = _replaced(text[:_WINDOW], limit)
+    text, again = _replaced(text[:_WINDOW], 0 if whole else _MARGIN)
     for _ in range(_MOST_PASSES):
         if len(text) > longest:
             text, again = _shortened(text, longest), True
         if not again:
             return text
-        text, again = _replaced(text, len(text))
+        text, again = _replaced(text, 0)
     return REDACTED
 
 
-def _replaced(text: str, limit: int) -> tuple[str, bool]:
-    """Return the part of ``text`` before ``limit`` with placeholders, and whether it must be read once more.
+def _replaced(text: str, margin: int) -> tuple[str, bool]:
+    """Return ``text`` without its last ``margin`` characters, with placeholders, and whether it must be read once more.
 
     That is so where a placeholder touches a letter or digit: what was the inside of a word now stands at its edge.
     """
     shown, read = fold(text)
+    limit = len(read) - margin
     spans = [span for span in _find(read) if span.start < limit]
     if not spans:
-        return text[:limit], False
+        return text[: len(text) - margin], False
     pieces: list[str] = []
     end = 0
     for span in spans:
@@ -119,5 +147,5 @@ def _find(text: str) -> list[Span]:
 def _shortened(text: str, longest: int) -> str:
     """Cut at a space where there is one near, so that the last word is whole."""
     head = text[: max(0, longest - len(_CUT))]
-    space = head.rfind(" ", len(head) - 64)
+    space = head.rfind(" ", max(0, len(head) - _LAST_WORD))
     return (head[:space] if space > 0 else head).rstrip() + _CUT[:longest]

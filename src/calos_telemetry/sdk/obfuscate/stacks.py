@@ -13,7 +13,8 @@ from typing import Final
 from calos_telemetry.sdk.obfuscate.boundary import fail_closed
 from calos_telemetry.sdk.obfuscate.frames import Frame, chosen
 from calos_telemetry.sdk.obfuscate.messages import obfuscate_message
-from calos_telemetry.sdk.obfuscate.placeholders import REDACTED
+from calos_telemetry.sdk.obfuscate.placeholders import REDACTED, VALUE
+from calos_telemetry.sdk.obfuscate.words import is_wordy
 
 _LONGEST_MESSAGE: Final = 400  # characters of the exception line behind the type
 _DEEPEST: Final = 100_000  # tracebacks walked at most
@@ -35,12 +36,12 @@ def obfuscate_stack(error: BaseException | str) -> str:
     A live exception is walked frame by frame: no source is read, no local is touched, no method of the exception is
     called.  A text is read as the trace of any common language.  Anything else is ``[REDACTED]``.
     """
-    if isinstance(error, BaseException):
+    if issubclass(type(error), BaseException):
         return "\n".join([exception_line(error), *map(str, chosen(_frames(error)))])
-    if isinstance(error, str):
+    if issubclass(type(error), str):
         from calos_telemetry.sdk.obfuscate.traces import read_trace  # noqa: PLC0415  patterns most installs never need
 
-        line, frames = read_trace(error)
+        line, frames = read_trace(str.__str__(error))
         return "\n".join([one_line(line), *(one_line(str(frame)) for frame in chosen(frames))])
     return REDACTED
 
@@ -61,8 +62,16 @@ def exception_line(error: BaseException) -> str:
 
 def one_line_of(error: BaseException) -> str:
     """Return what the exception says, scrubbed, on one line."""
-    said = obfuscate_message(error, _LONGEST_MESSAGE)
-    return _LINE_BREAKS.sub(" ", said)
+    if isinstance(error, KeyError):
+        return _missing_key(error)
+    return _LINE_BREAKS.sub(" ", obfuscate_message(error, _LONGEST_MESSAGE))
+
+
+def _missing_key(error: KeyError) -> str:
+    """Show a missing key, which is no message but a value: only a known word may stay."""
+    arguments = BaseException.__dict__["args"].__get__(error)
+    key = arguments[0] if arguments else ""
+    return key if type(key) is str and is_wordy(key) else VALUE
 
 
 def _type_name(error: BaseException) -> str:

@@ -21,7 +21,7 @@ _SERVICES: Final = (
     ("Anthropic and OpenAI", "sk-", r"{16,}"),
     ("Artifactory", "AKC|AP[0-9A-F]|cmVmdGtuO", r"{9,}"),
     ("Atlassian", "ATATT3|ATCTT3|ATBB|BBDC-", r"{12,}"),
-    ("AWS", "AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AIPA|ANPA|ANVA|AROA|APKA", r"{12,}"),
+    ("AWS", "A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AIPA|ANPA|ANVA|AROA|APKA", r"{12,}"),
     ("Brevo", "xkeysib-|xsmtpsib-", r"{16,}"),
     ("Buildkite", "bkua_|bkagent_", r"{16,}"),
     ("CircleCI", "CCIPAT_|CCIPRJ_", r"{12,}"),

@@ -95,5 +95,5 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _cell(value: Any) -> str:
     if value is None:
-        return "–"
+        return "-"
     return f"{value:,}" if isinstance(value, int | float) else escape(str(value))

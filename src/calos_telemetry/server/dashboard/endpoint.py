@@ -10,9 +10,9 @@ from starlette.responses import HTMLResponse, Response
 from calos_telemetry.access import Verdict, decide
 from calos_telemetry.clock import now_ms
 from calos_telemetry.contract.signing import encode_public
-from calos_telemetry.server import vendor as running
 from calos_telemetry.server.analytics.period import Period
-from calos_telemetry.server.dashboard.page import PERIODS, Vendor, refused_page, start_page
+from calos_telemetry.server.dashboard.page import PERIODS, Setup, refused_page, start_page
+from calos_telemetry.server.vendor import Vendor
 
 _DEFAULT_DAYS = 30
 _STYLE = Path(__file__).with_name("assets") / "style.css"
@@ -38,14 +38,14 @@ _REFUSED = {
 
 def start(request: Request) -> Response:
     """Show the start page."""
-    vendor: running.Vendor = request.app.state.vendor
+    vendor: Vendor = request.app.state.vendor
     peer = request.client.host if request.client else None
     verdict = decide(peer, request.headers, vendor.admin_token, request.method)
     if verdict is not Verdict.ALLOWED:
         return _refuse(verdict)
-    told = Vendor(key=encode_public(vendor.keys.root), url=str(request.base_url).rstrip("/"))
+    setup = Setup(key=encode_public(vendor.keys.root), url=str(request.base_url).rstrip("/"))
     with vendor.store.telemetry.connect() as connection:
-        return HTMLResponse(start_page(connection, _period(request), told), headers=_HEADERS)
+        return HTMLResponse(start_page(connection, _period(request), setup), headers=_HEADERS)
 
 
 def style(_request: Request) -> Response:

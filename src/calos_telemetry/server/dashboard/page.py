@@ -35,19 +35,19 @@ _templates.globals |= {"words": words, "charts": charts}
 
 
 @dataclass(frozen=True, slots=True)
-class Vendor:
-    """What an empty page tells the vendor to give to installs."""
+class Setup:
+    """What an empty page says that an install needs to report here."""
 
     key: str
     url: str
 
 
-def start_page(connection: Connection, period: Period, vendor: Vendor) -> str:
+def start_page(connection: Connection, period: Period, setup: Setup) -> str:
     """Render the start page."""
     return _templates.get_template("start.html").render(
         period=period,
         periods=PERIODS,
-        vendor=vendor,
+        setup=setup,
         at_least=AT_LEAST,
         total=overview(connection, period),
         days=per_day(connection, period),

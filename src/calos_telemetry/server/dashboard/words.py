@@ -13,6 +13,8 @@ from calos_telemetry.server.analytics.traffic import Day, Hour
 
 _LONG = ((3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 _EXACT_BELOW = 10
+_SMALLEST = 0.001  # of which one digit is left
+_NO_BREAK = "\u00a0"  # a number stays on the line of its unit
 
 
 def amount(value: int) -> str:
@@ -29,12 +31,14 @@ def duration(ms: float) -> str:
     """Return milliseconds as ``3.2 ms``, ``120 ms``, ``1.5 s``, ``12 min`` or ``2.8 h``."""
     size, unit = next(((size, unit) for size, unit in _LONG if ms >= size), (1, "ms"))
     value = ms / size
-    return f"{value:.1f} {unit}" if value < _EXACT_BELOW else f"{value:,.0f} {unit}"
+    number = f"{value:.1f}" if value < _EXACT_BELOW else f"{value:,.0f}"
+    return number + _NO_BREAK + unit
 
 
 def share(value: float) -> str:
     """Return ``0.0123`` as ``1.2 %``; a little is never shown as nothing."""
-    return "< 0.1 %" if 0 < value < 0.001 else f"{value * 100:.1f} %"  # noqa: PLR2004 - the last digit shown
+    number = f"<{_NO_BREAK}0.1" if 0 < value < _SMALLEST else f"{value * 100:.1f}"
+    return f"{number}{_NO_BREAK}%"
 
 
 def day(ms: int) -> str:

@@ -1,0 +1,89 @@
+"""One exchange on the wire: sign the frozen bytes, send them, believe only an answer that proves itself."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from calos_telemetry.clock import now_ms, to_iso
+from calos_telemetry.contract.keys import Use
+from calos_telemetry.contract.receipt import Receipt, SignedReceipt, parse_receipt
+from calos_telemetry.contract.report import (
+    HEADER_CREATED,
+    HEADER_INSTALL,
+    HEADER_NONCE,
+    HEADER_SIGNATURE,
+    VerifyAnswer,
+    request_base,
+)
+from calos_telemetry.contract.signing import b64encode, check, digest, key_id, sign
+from calos_telemetry.errors import ProtocolError, SignatureError, TransportError
+from calos_telemetry.sdk.identity import Identity
+from calos_telemetry.sdk.license.keyring import KnownKeys
+from calos_telemetry.sdk.license.lease import SignedAnswer
+from calos_telemetry.sdk.license.transport import Response, Transport
+
+_OK = 200
+_NONCE_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What came of sending a body: the answer that proved itself, and everything its signature covers."""
+
+    answer: VerifyAnswer
+    signed: SignedAnswer
+
+
+def exchange(body: bytes, identity: Identity, root_kid: str, transport: Transport, keys: KnownKeys) -> Exchange:
+    """Send the frozen ``body`` once.
+
+    Raises :class:`TransportError` when the server could not be asked, :class:`ProtocolError` or :class:`SignatureError`
+    when what came back proves nothing; then nothing is known, and nothing changes.
+    """
+    nonce = b64encode(secrets.token_bytes(_NONCE_BYTES))
+    response = transport.verify(body, _headers(body, identity, root_kid, nonce))
+    if response.status != _OK:
+        raise TransportError(f"the license server answered {response.status}: it is tried again")
+    signed = _signed(response, digest(body), nonce)
+    return Exchange(signed.opened(keys.public_key), signed)
+
+
+def check_receipt(signed: SignedReceipt, body: bytes, identity: Identity, number: int, keys: KnownKeys) -> Receipt:
+    """Return what a receipt says, once it is known to be the vendor's, for exactly ``body``, of this install.
+
+    Raises :class:`SignatureError` or :class:`ProtocolError`.
+    """
+    receipt = parse_receipt(signed.text)
+    check(keys.public_key(signed.kid, Use.RECEIPT, receipt.received_at), signed.text.encode(), signed.signature)
+    if (receipt.digest, receipt.length) != (digest(body), len(body)):
+        raise SignatureError("the receipt is for other bytes than were sent")
+    if (receipt.install_id, receipt.number) != (identity.install_id, number):
+        raise SignatureError("the receipt is for another install or another report")
+    return receipt
+
+
+def _headers(body: bytes, identity: Identity, root_kid: str, nonce: str) -> dict[str, str]:
+    created = to_iso(now_ms())
+    base = request_base(root_kid, identity.install_id, body, created, nonce)
+    return {
+        "Content-Type": "application/json",
+        "Content-Encoding": "gzip",
+        HEADER_INSTALL: identity.install_id,
+        HEADER_CREATED: created,
+        HEADER_NONCE: nonce,
+        HEADER_SIGNATURE: f"{key_id(identity.key.public_key())}.{sign(identity.key, base)}",
+    }
+
+
+def _signed(response: Response, request_digest: str, nonce: str) -> SignedAnswer:
+    kid, dot, signature = response.headers.get(HEADER_SIGNATURE.lower(), "").partition(".")
+    if not dot:
+        raise SignatureError("the license server's answer is not signed")
+    try:
+        body = response.body.decode()
+    except UnicodeDecodeError:
+        raise ProtocolError("the license server's answer is not text") from None
+    return SignedAnswer(
+        status=response.status, request_digest=request_digest, nonce=nonce, body=body, kid=kid, signature=signature
+    )

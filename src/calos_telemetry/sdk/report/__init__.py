@@ -1,0 +1,1 @@
+"""What leaves: the report built from rollup rows, the ledger that keeps its exact bytes, the exit gate."""
