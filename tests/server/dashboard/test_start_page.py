@@ -67,7 +67,7 @@ def test_a_report_is_on_the_page_at_once(client: TestClient, install: Callable[.
 def test_every_question_has_a_sentence_a_chart_and_a_table(client: TestClient, vendor: Vendor) -> None:
     """The numbers are there in words, as well-formed SVG and as a table."""
     filled(vendor)
-    page = client.get("/?days=7").text
+    page = client.get("/?days=7").text.replace("\u00a0", " ")
     assert "1,300 requests in 7 days" in page
     assert "5.1 %" in page
     assert "pos_transaction leads with 100.0 % of all uses, on 1 of 1 install." in page

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from starlette.testclient import TestClient
 from tests.server.install import Install, aggregate_row, report
 
@@ -104,6 +104,16 @@ def test_too_many_domains_are_said_and_not_blocked(install: MakeInstall, issue: 
     assert (answer.license.code, answer.license.tier) == ("TOO_MANY_DOMAINS", Tier.PRO)
     assert answer.license.lease is not None
     assert answer.license.lease.tier is Tier.PRO
+
+
+def test_a_host_name_that_was_given_up_counts_no_longer(install: MakeInstall, issue: Issue, vendor: Vendor) -> None:
+    """Moving to another host name does not use up the license: only those of the last 30 days count."""
+    issued = issue()
+    for number in range(5):
+        install(license_key=issued.key, domain=f"shop{number}.example.com").verify()
+    with writing(vendor.store.licenses) as connection:
+        connection.execute(update(installs).values(last_seen_at=now_ms() - 31 * MS_PER_DAY))
+    assert install(license_key=issued.key, domain="new.example.com").verify().license.code == "VALID"
 
 
 def test_a_domain_the_license_does_not_name_is_said_and_not_blocked(install: MakeInstall, issue: Issue) -> None:

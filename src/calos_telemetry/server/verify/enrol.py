@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from calos_telemetry.clock import MS_PER_DAY
 from calos_telemetry.contract.license import possession, read_unchecked
 from calos_telemetry.contract.report import LicensePart
 from calos_telemetry.server.verify.checks import Decision, Facts
 from calos_telemetry.store.vendor_tables import installs, licenses
 
-_LEAP = 1_000_000
+_LEAP = 1_000_000  # of lease numbers: more than any install sees, so a larger step is no honest one
+_IN_USE_MS = 30 * MS_PER_DAY  # twice the lease and grace of Pro: a host name that was given up counts no longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def look_up(connection: Connection, part: LicensePart, now: int) -> Enrolled:
         license_=None if license_row is None else read_unchecked(license_row.key),
         revoked_why=_revocation(license_row),
         domain=domain or None,
-        domains=_domains(connection, part, domain),
+        domains=_domains(connection, part, domain, now - _IN_USE_MS),
         other_key=row is not None and row.install_key != part.install_key,
     )
     return Enrolled(row, facts)
@@ -83,12 +85,13 @@ def _revocation(row: Row[tuple[object, ...]] | None) -> str | None:
     return row.revoked_why or "no reason was given"
 
 
-def _domains(connection: Connection, part: LicensePart, domain: str | None) -> frozenset[str]:
-    """Return the host names that use the license, this one among them."""
+def _domains(connection: Connection, part: LicensePart, domain: str | None, since: int) -> frozenset[str]:
+    """Return the host names that have used the license since ``since`` (unix ms), this one among them."""
     others = select(installs.c.domain).where(
         installs.c.license_id == part.license_id,
         installs.c.install_id != part.install_id,
         installs.c.domain.is_not(None),
+        installs.c.last_seen_at >= since,
     )
     used = set() if part.license_id is None else {row.domain for row in connection.execute(others.distinct())}
     return frozenset(used | {domain} if domain else used)
