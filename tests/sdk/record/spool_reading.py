@@ -1,10 +1,12 @@
 """What a drain would find in a spool directory, for the tests to compare with what was handed in."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from calos_telemetry.sdk.record import frames, spool
+from calos_telemetry.sdk.record.spool import Spool
 
 
 @dataclass
@@ -35,6 +37,22 @@ def found_in(directory: Path) -> Found:
         found.files += 1
         found.torn += path.stat().st_size != end
     return found
+
+
+def offer(here: Spool, count: int, size: int = 100) -> list[bytes]:
+    """Offer distinct events and return those that were taken."""
+    events = [os.urandom(8) + bytes(size - 8) for _ in range(count)]
+    return [event for event in events if here.append(event)]
+
+
+def assert_balanced(here: Spool, taken: list[bytes], offered: int) -> None:
+    """Compare what is readable with what was taken, and the drain's view of the losses with the spool's own."""
+    here.close()
+    found = found_in(here.directory)
+    assert sorted(found.events) == sorted(taken)
+    assert here.books.recorded == len(taken)
+    assert sum(here.books.dropped.values()) == offered - len(taken)
+    assert found.losses == here.books.dropped
 
 
 class Clock:

@@ -263,7 +263,7 @@ class Spool:
         except FileNotFoundError:  # drained meanwhile; or removed under us by somebody, then do not go on in it
             self._leave(path)
             return True
-        except OSError:
+        except _TROUBLE:
             self.books.sync_failures += 1
             return False
         try:
@@ -271,7 +271,7 @@ class Spool:
             if self._listed != path:
                 spool_directory.sync(self.directory)
                 self._listed = path
-        except OSError:  # the kernel may have let go of the pages: trust that file no further
+        except _TROUBLE:  # the kernel may have let go of the pages: trust that file no further
             self.books.sync_failures += 1
             self._leave(path)
             return False
