@@ -15,7 +15,6 @@ from calos_telemetry.contract.signing import b64decode, public_pem
 from calos_telemetry.errors import CalosTelemetryError, SettingsError
 from calos_telemetry.sdk.report.ledger import Entry
 
-
 _RECIPE = """\
 In {directory}, without any code of ours:
   sha256sum report.json.gz                 prints the fourth line of receipt.txt

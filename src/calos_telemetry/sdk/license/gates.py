@@ -5,20 +5,15 @@ It runs before the telemetry middleware, blocks nothing, and loads neither crypt
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from calos_telemetry.sdk.license.state import LicenseState
+from calos_telemetry.sdk.protocols import AsgiApp, Environ, Message, Receive, Scope, Send, WsgiApp
 
 if TYPE_CHECKING:
     from calos_telemetry.sdk.telemetry import Telemetry
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LICENSE = "calos.license"
 
@@ -26,7 +21,7 @@ LICENSE = "calos.license"
 class LicenseMiddleware:
     """Pure ASGI.  The application finds the state in ``scope["calos.license"]`` and ``request.state.license``."""
 
-    def __init__(self, app: App, telemetry: Telemetry) -> None:
+    def __init__(self, app: AsgiApp, telemetry: Telemetry) -> None:
         self.app = app
         self.telemetry = telemetry
 
@@ -51,11 +46,11 @@ class LicenseMiddleware:
 class LicenseWsgiMiddleware:
     """Pure WSGI.  The application finds the state in ``environ["calos.license"]``."""
 
-    def __init__(self, app: Callable[..., Iterable[bytes]], telemetry: Telemetry) -> None:
+    def __init__(self, app: WsgiApp, telemetry: Telemetry) -> None:
         self.app = app
         self.telemetry = telemetry
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
         state = environ[LICENSE] = self.telemetry.license
         labels = [(name.decode(), value.decode()) for name, value in headers_of(state)]

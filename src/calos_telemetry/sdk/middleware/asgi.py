@@ -6,22 +6,17 @@ Bodies are counted, never read.  The record is made after the response has gone 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from calos_telemetry.clock import now_ms
 from calos_telemetry.sdk.middleware.asgi_routes import route_of
+from calos_telemetry.sdk.protocols import AsgiApp, Message, Receive, Scope, Send
 from calos_telemetry.sdk.record.facts import RequestFacts, current
 
 if TYPE_CHECKING:
     from calos_telemetry.sdk.telemetry import Telemetry
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 FACTS = "calos.facts"
 _FAILED = 500
@@ -30,7 +25,7 @@ _FAILED = 500
 class TelemetryMiddleware:
     """Records every HTTP request of ``app``; anything else (websocket, lifespan) passes untouched."""
 
-    def __init__(self, app: App, telemetry: Telemetry) -> None:
+    def __init__(self, app: AsgiApp, telemetry: Telemetry) -> None:
         self.app = app
         self.telemetry = telemetry
 

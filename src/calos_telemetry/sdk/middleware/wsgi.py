@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from calos_telemetry.clock import now_ms
+from calos_telemetry.sdk.protocols import Environ, WsgiApp
 from calos_telemetry.sdk.record.facts import RequestFacts, current
 
 if TYPE_CHECKING:
     from calos_telemetry.sdk.telemetry import Telemetry
-
-Environ: TypeAlias = dict[str, Any]
-WsgiApp: TypeAlias = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 FACTS = "calos.facts"
 ROUTE = "calos.route"

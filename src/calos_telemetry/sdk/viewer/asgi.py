@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from calos_telemetry.sdk.middleware.asgi import Receive, Scope, Send
+from calos_telemetry.sdk.protocols import Receive, Scope, Send
 from calos_telemetry.sdk.viewer.pages import Call, Reply, answer, query_of
 
 if TYPE_CHECKING:

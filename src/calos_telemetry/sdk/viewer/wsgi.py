@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from calos_telemetry.sdk.middleware.wsgi import Environ, WsgiApp
+from calos_telemetry.sdk.protocols import Environ, WsgiApp
 from calos_telemetry.sdk.viewer.pages import Call, answer, query_of
 
 if TYPE_CHECKING:
