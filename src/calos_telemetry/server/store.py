@@ -16,6 +16,9 @@ from calos_telemetry.store.database import open_sqlite
 from calos_telemetry.store.migrate import LICENSES, TELEMETRY, VENDOR
 from calos_telemetry.store.vendor_tables import licenses, receipts
 
+# A license answer is ready before its report is stored, and must not wait long for somebody who holds the telemetry.
+TELEMETRY_BUSY_SECONDS = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class VendorStore:
@@ -43,7 +46,8 @@ class VendorStore:
 
 def open_store(home: Path) -> VendorStore:
     """Open (or create) both databases under ``home``.  Raises :class:`StoreError`."""
-    return VendorStore(licenses=open_licenses(home), telemetry=open_sqlite(home / "telemetry.db", TELEMETRY, VENDOR))
+    telemetry = open_sqlite(home / "telemetry.db", TELEMETRY, VENDOR, busy_seconds=TELEMETRY_BUSY_SECONDS)
+    return VendorStore(licenses=open_licenses(home), telemetry=telemetry)
 
 
 def open_licenses(home: Path) -> Engine:

@@ -23,13 +23,15 @@ from calos_telemetry.store.migrate import Schema, migrate
 BUSY_SECONDS = 30.0
 
 
-def open_sqlite(path: Path, *schemas: Schema) -> Engine:
+def open_sqlite(path: Path, *schemas: Schema, busy_seconds: float = BUSY_SECONDS) -> Engine:
     """Open (or create, mode 0600) the SQLite file at ``path`` and bring ``schemas`` up to date.
+
+    A transaction waits at most ``busy_seconds`` for another one.
 
     Raises :class:`StoreError` when the file is unreadable, corrupt, not SQLite, or newer than this code.
     """
     _create_private(path)
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": busy_seconds})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     try:

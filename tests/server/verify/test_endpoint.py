@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
+import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import func, select, text, update
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, func, select, text, update
 from starlette.testclient import TestClient
 from tests.server.install import Install, aggregate_row, report
 
 from calos_telemetry.clock import MS_PER_DAY, MS_PER_SECOND, now_ms, to_iso
 from calos_telemetry.contract.license import possession
-from calos_telemetry.contract.report import CLOCK_TOLERANCE_MS, MAX_WIRE, VerifyRequest, freeze, request_base
+from calos_telemetry.contract.report import CLOCK_TOLERANCE_MS, MAX_WIRE, Report, VerifyRequest, freeze, request_base
 from calos_telemetry.contract.signing import key_id, sign
 from calos_telemetry.contract.tiers import Tier, terms_of
 from calos_telemetry.server.admin import licenses
 from calos_telemetry.server.admin.licenses import Issued
+from calos_telemetry.server.app import create_app
 from calos_telemetry.server.vendor import Vendor
+from calos_telemetry.settings import ServerSettings
 from calos_telemetry.store import tables
 from calos_telemetry.store.database import writing
 from calos_telemetry.store.vendor_tables import installs
@@ -270,7 +279,10 @@ def test_too_many_bytes_are_refused_unread(install: MakeInstall, client: TestCli
 
 @pytest.mark.parametrize(
     "telemetry",
-    [b"{}", b"[]", b'"report"', b"17", b'{"number":-1}', b"[" * 500 + b"]" * 500],
+    [
+        *(b"{}", b"[]", b'"report"', b"17", b'{"number":-1}', b"[" * 500 + b"]" * 500),
+        *(b"", b"NaN", b"{", b"}", b"\xff", b'{"number":Infinity}', b"[" * 100_000, b'null,"telemetry":{'),
+    ],
 )
 def test_telemetry_that_is_no_report_does_not_change_the_license_answer(
     install: MakeInstall, issue: Issue, telemetry: bytes
@@ -293,6 +305,60 @@ def test_a_broken_telemetry_database_does_not_change_the_license_answer(
     answer = install(license_key=issue().key).verify(report())
     assert (answer.license.code, answer.telemetry.code) == ("VALID", "RETRY")
     assert count(vendor, tables.aggregates) == 0, "nothing is half-written"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=20,
+)
+REPORT_LIKE = st.fixed_dictionaries({}, optional=dict.fromkeys(Report.__struct_fields__, JSON))
+
+
+@given(telemetry=JSON | REPORT_LIKE)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_telemetry_changes_the_license_answer(install: MakeInstall, issue: Issue, telemetry: object) -> None:
+    """Any JSON where the report should be, report-like or not: the license is answered VALID, with its lease."""
+    one = install(license_key=issue().key)
+    body = msgspec.to_builtins(one.request()) | {"telemetry": telemetry}
+    answer = one.send(gzip.compress(json.dumps(body, separators=(",", ":")).encode()))
+    assert (answer.license.code, answer.license.tier) == ("VALID", Tier.PRO)
+    assert answer.license.lease is not None
+    assert answer.telemetry.code == ("NONE" if telemetry is None else "REFUSED")
+
+
+def test_locked_telemetry_does_not_hold_up_the_license_answer(
+    install: MakeInstall, issue: Issue, vendor: Vendor, home: Path
+) -> None:
+    """While somebody holds the telemetry database, licenses are answered and reports asked for again."""
+    vendor.store.telemetry.dispose()
+    impatient = create_engine(f"sqlite:///{home / 'telemetry.db'}", connect_args={"timeout": 0.05})
+    store = dataclasses.replace(vendor.store, telemetry=impatient)
+    vendor.store = store
+    with closing(sqlite3.connect(home / "telemetry.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        answer = install(license_key=issue().key).verify(report())
+    assert (answer.license.code, answer.telemetry.code) == ("VALID", "RETRY")
+
+
+def test_where_an_install_called_from_is_kept_nowhere(vendor: Vendor, home: Path, issue: Issue) -> None:
+    """No file of the server holds the address, the agent or the forwarded address of an install."""
+    with TestClient(create_app(ServerSettings(home=home)), client=("203.0.113.77", 50000)) as client:
+        one = Install(vendor=vendor, client=client, license_key=issue().key)
+        wire = freeze(one.request(report()))
+        seen = {"User-Agent": "agent-of-the-install", "X-Forwarded-For": "198.51.100.23"}
+        assert one.post(wire, one.headers(wire) | seen).status_code == 200
+    content = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+    assert one.install_id.encode() in content
+    assert not [word for word in (b"203.0.113.77", b"198.51.100.23", b"agent-of-the-install") if word in content]
+
+
+def test_who_buys_is_not_in_the_telemetry(install: MakeInstall, issue: Issue, home: Path) -> None:
+    """The database of the analysts knows neither license nor licensee nor host name."""
+    issued = issue(licensee="Dunder Mifflin")
+    install(license_key=issued.key, domain="paper.example.com").verify(report())
+    content = (home / "telemetry.db").read_bytes()
+    assert not [word for word in ("Dunder", issued.id, "paper.example.com") if word.encode() in content]
 
 
 def test_broken_books_are_said_to_be_unavailable(install: MakeInstall, client: TestClient, vendor: Vendor) -> None:

@@ -13,6 +13,9 @@ from calos_telemetry.errors import ProtocolError, SignatureError
 from calos_telemetry.server.verify.wire import Envelope, Refusal
 from calos_telemetry.store.vendor_tables import installs
 
+_decode = msgspec.json.Decoder(RawVerifyRequest).decode
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -51,15 +54,32 @@ def _enrolled_key(engine: Engine, install_id: str) -> str | None:
 
 def _read(wire: bytes) -> RawVerifyRequest:
     try:
-        request = msgspec.json.decode(inflate(wire), type=RawVerifyRequest)
+        body = inflate(wire)
     except ProtocolError as error:
         raise Refusal(400, "MALFORMED", str(error)) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        # msgspec names the place and the rule that is broken, never the value.
-        raise Refusal(400, "MALFORMED", f"the body is not a verification of version {VERSION}: {error}") from None
+    try:
+        request = _decode(body)
+    except _UNREADABLE as error:
+        request = _decode_license(body, error)
     if request.v != VERSION:
         raise Refusal(400, "VERSION", f"this server speaks version {VERSION}, not {request.v}")
     return request
+
+
+def _decode_license(body: bytes, error: Exception) -> RawVerifyRequest:
+    """Read what stands before the telemetry, when the whole is not JSON: the license is answered all the same.
+
+    A client writes the telemetry last, and inside of a JSON text its name cannot stand between bare quotes.
+    """
+    head, found, _ = body.partition(b',"telemetry":')
+    try:
+        request = _decode(head + b"}")
+    except _UNREADABLE:
+        found = b""
+    if not found:
+        # msgspec names the place and the rule that is broken, never the value.
+        raise Refusal(400, "MALFORMED", f"the body is not a verification of version {VERSION}: {error}") from None
+    return msgspec.structs.replace(request, telemetry=msgspec.Raw(b"unreadable"))
 
 
 def _kid(public: str) -> str:
