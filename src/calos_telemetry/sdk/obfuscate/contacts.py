@@ -12,13 +12,13 @@ from calos_telemetry.sdk.obfuscate.words import is_wordy
 
 # The sign itself, percent-encoded (once or twice), as HTML entity, JSON or string escape, and written out in brackets.
 _AT: Final = r"(?:@|%(?:25)?40|&(?:#64|#x40|commat);|\\u0040|\\x40|\s?[\[({]\s?at\s?[\])}]\s?)"
-_LOCAL_SIGN: Final = rf"[{LETTER}.+~!#$*^-]"
-_LOCAL: Final = rf"(?:{_LOCAL_SIGN}|%(?!(?:25)?40)|(?<=\w)'(?=\w))"
+_LOCAL_SIGNS: Final = rf"{LETTER}.+~!#$*^-"
+_LOCAL: Final = rf"(?:[{_LOCAL_SIGNS}]|%(?!(?:25)?40)|(?<=\w)'(?=\w))"
 _DOT: Final = r"(?:\.|%2e|\s?[\[({]\s?dot\s?[\])}]\s?)"
 _DOMAIN: Final = (
     rf"(?:(?:[{LETTER}-]+{_DOT})+(?:xn--)?[a-z\x80-\U0010ffff][{LETTER}-]*|\[?\d{{1,3}}(?:\.\d{{1,3}}){{3}}\]?)"
 )
-_SPOKEN: Final = r"(?P<spoken>[\w.-]+ at [\w-]+ dot [a-z]{2,24}\b)"
+_SPOKEN: Final = r"[\w.-]+ at [\w-]+ dot [a-z]{2,24}\b"
 
 _IN_USERINFO: Final = re.compile(r"://[^\s/?#]*\Z")
 _PIXEL_RATIO: Final = re.compile(r"@\dx\.")
@@ -27,7 +27,7 @@ _LOOK_BACK: Final = 96
 
 def _is_mail(match: re.Match[str]) -> bool:
     """Leave ``icon@2x.png`` alone, and what stands before a host in a URL to the rule that knows where it ends."""
-    before = match.string[max(0, match.start() - _LOOK_BACK) : match.start()]
+    before = match.string[max(0, match.start("v") - _LOOK_BACK) : match.start("v")]
     return _PIXEL_RATIO.search(match[0]) is None and _IN_USERINFO.search(before) is None
 
 
@@ -78,8 +78,9 @@ RULES: Final = (
         "email",
         EMAIL,
         "an e-mail address (RFC 5321 form, in any encoding)",
-        rf'(?i)([{WIDE}.+~!#$*^%\'-]+|"[^"\s]+")(@|%(25)?40|&(#64|#x40|commat);|\\u0040|\\x40|\s?[\[({{]\s?at\s?[\])}}]|\sat\s[\w-]+\sdot\s)',
-        rf'(?i)(?:(?<!{_LOCAL_SIGN})(?<!%){_LOCAL}++|"[^"\s]{{1,64}}"){_AT}{_DOMAIN}|(?<![\w.-]){_SPOKEN}',
+        rf"(?i)(^|[^{WIDE}.+~!#$*^%-])([{WIDE}.+~!#$*^%'-]+|\"[^\"\s]+\")"
+        r"(@|%(25)?40|&(#64|#x40|commat);|\\u0040|\\x40|\s?[\[({]\s?at\s?[\])}]|\sat\s[\w-]+\sdot\s)",
+        rf"(?i)(?:\A|[^%{_LOCAL_SIGNS}])(?P<v>(?:{_LOCAL}++|\"[^\"\s]{{1,64}}\"){_AT}{_DOMAIN}|{_SPOKEN})",
         _is_mail,
     ),
     Rule(

@@ -41,11 +41,15 @@ _SCHEME: Final = r"basic|bearer|digest|negotiate|ntlm|token|apikey|api-key|hawk|
 def _is_secret(match: re.Match[str]) -> bool:
     """Say whether it is a value, not a word of the message (``token: expired``), a template (``%(key)s``) or a count (``tokens=12``)."""
     value = match[match.lastgroup or 0]
-    if value.lower() in _NOTHING or _TEMPLATE.fullmatch(value) or _NUMBER.match(value) or _PAIR.match(value):
+    if value.lower() in _NOTHING or _TEMPLATE.fullmatch(value) or _NUMBER.match(value) or _is_cookie_list(match):
         return False
     if value.isdigit():
         return len(value) >= _COUNT_DIGITS or _CODES.match(match[0]) is not None
     return (match["v"] is None and " " in value.strip()) or not is_wordy(value)
+
+
+def _is_cookie_list(match: re.Match[str]) -> bool:
+    return match[0][:6].lower() == "cookie" and _PAIR.match(match[match.lastgroup or 0]) is not None
 
 
 def _is_bare_secret(match: re.Match[str]) -> bool:

@@ -14,8 +14,8 @@ from calos_telemetry.sdk.obfuscate.placeholders import PLACEHOLDER
 from calos_telemetry.sdk.obfuscate.rules import Rule
 
 RULES: Final[tuple[Rule, ...]] = (
-    *contacts.RULES,
     *payments.RULES,
+    *contacts.RULES,
     *vendors.RULES,
     *credentials.RULES,
     *accounts.RULES,

@@ -27,7 +27,8 @@ _RECENT: Final[dict[tuple[int, int, int], str]] = {}
 The keys are hashes under Python's own random key of this process, so nothing raw stays in memory.  Should two texts
 ever share a hash and a length, one of them gets the other's answer, which is scrubbed all the same.
 """
-_MOST_RECENT: Final = 1024
+_MOST_RECENT: Final = 4096
+_LONGEST_RECENT: Final = 500
 
 
 class Change(NamedTuple):
@@ -54,10 +55,15 @@ def obfuscate_message(text: object, longest: int = LONGEST_OUTPUT) -> str:
     answer = _RECENT.get(key)
     if answer is None:
         answer = _scrubbed(raw, longest)
+        _remember(key, answer)
+    return answer
+
+
+def _remember(key: tuple[int, int, int], answer: str) -> None:
+    if len(answer) <= _LONGEST_RECENT:
         if len(_RECENT) >= _MOST_RECENT:
             _RECENT.clear()
         _RECENT[key] = answer
-    return answer
 
 
 def explain_message(text: object) -> list[Change]:

@@ -60,11 +60,26 @@ def _is_identity(match: re.Match[str]) -> bool:
 
 RULES: Final = (
     Rule(
+        "device",
+        DEVICE,
+        "the number of a mobile device or SIM (IMEI, IMSI, ICCID)",
+        r"(?i)\b(imei|imsi|iccid|meid)[^\d\n\[]{0,16}\d",
+        r"(?i)\b(?:imei|imsi|iccid|meid)(?:sv)?(?:[ _-]?(?:number|no))?[^\d\n\[]{0,12}(?P<v>\d(?:[ -]?\d){13,19})(?!\d)",
+    ),
+    Rule(
+        "device.shape",
+        DEVICE,
+        "a number written the way an IMEI is written",
+        r"\b\d\d-\d{6}-\d{6}-\d",
+        r"(?<![\w-])(?P<v>\d\d-\d{6}-\d{6}-\d)(?![\w-])",
+        _is_imei,
+    ),
+    Rule(
         "card",
         CARD,
         "a payment card number (issuer range, length and Luhn digit fit)",
         r"\b\d(?:[ -]?\d){11}",
-        r"(?P<v>\d(?<![\w.,]\d)(?<!\d-\d)(?:[ -]?\d){11,18})(?!\w|[.,-]\d)",
+        r"(?P<v>\d(?<!\w\d)(?<!\d[.,-]\d)(?:[ -]?\d){11,18})(?!\w|[.,-]\d)",
         _is_card,
         scan=True,
     ),
@@ -104,21 +119,6 @@ RULES: Final = (
         rf"(?i)\b(?:{_IDENTITY})\b(?:[ _-](?:numbers?|no|num|nr|id|code|card|is|was|of)\b\.?)*[\"'\s:#=(]{{0,4}}"
         r"(?P<v>[a-z0-9]{2,20}(?:[ ./-](?=[a-z]{0,3}\d)[a-z0-9]{1,20}){0,5})(?![a-z0-9])",
         _has_digits,
-    ),
-    Rule(
-        "device",
-        DEVICE,
-        "the number of a mobile device or SIM (IMEI, IMSI, ICCID)",
-        r"(?i)\b(imei|imsi|iccid|meid)[^\d\n\[]{0,16}\d",
-        r"(?i)\b(?:imei|imsi|iccid|meid)(?:sv)?(?:[ _-]?(?:number|no))?[^\d\n\[]{0,12}(?P<v>\d(?:[ -]?\d){13,19})(?!\d)",
-    ),
-    Rule(
-        "device.shape",
-        DEVICE,
-        "a number written the way an IMEI is written",
-        r"\b\d\d-\d{6}-\d{6}-\d",
-        r"(?<![\w-])(?P<v>\d\d-\d{6}-\d{6}-\d)(?![\w-])",
-        _is_imei,
     ),
     Rule(
         "wallet",

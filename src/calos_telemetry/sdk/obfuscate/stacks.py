@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
 from types import CodeType, TracebackType
-from typing import Final
+from typing import Final, cast
 
 from calos_telemetry.sdk.obfuscate.boundary import fail_closed
 from calos_telemetry.sdk.obfuscate.frames import Frame, chosen
@@ -26,8 +26,6 @@ _IDENTIFIER: Final = re.compile(r"[\w.<>$-]+")
 _STANDARD_LIBRARY: Final = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120  a comparison of strings, made often
 _INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
-_Place = tuple[CodeType, TracebackType]
-
 
 @fail_closed
 def obfuscate_stack(error: BaseException | str) -> str:
@@ -37,11 +35,12 @@ def obfuscate_stack(error: BaseException | str) -> str:
     called.  A text is read as the trace of any common language.  Anything else is ``[REDACTED]``.
     """
     if issubclass(type(error), BaseException):
-        return "\n".join([exception_line(error), *map(str, chosen(_frames(error)))])
+        raised = cast("BaseException", error)
+        return "\n".join([exception_line(raised), *map(str, chosen(_frames(raised)))])
     if issubclass(type(error), str):
         from calos_telemetry.sdk.obfuscate.traces import read_trace  # noqa: PLC0415  patterns most installs never need
 
-        line, frames = read_trace(str.__str__(error))
+        line, frames = read_trace(str.__str__(cast("str", error)))
         return "\n".join([one_line(line), *(one_line(str(frame)) for frame in chosen(frames))])
     return REDACTED
 
@@ -62,12 +61,12 @@ def exception_line(error: BaseException) -> str:
 
 def one_line_of(error: BaseException) -> str:
     """Return what the exception says, scrubbed, on one line."""
-    if isinstance(error, KeyError):
+    if issubclass(type(error), KeyError):
         return _missing_key(error)
     return _LINE_BREAKS.sub(" ", obfuscate_message(error, _LONGEST_MESSAGE))
 
 
-def _missing_key(error: KeyError) -> str:
+def _missing_key(error: BaseException) -> str:
     """Show a missing key, which is no message but a value: only a known word may stay."""
     arguments = BaseException.__dict__["args"].__get__(error)
     key = arguments[0] if arguments else ""
@@ -81,9 +80,9 @@ def _type_name(error: BaseException) -> str:
 
 
 def _members(error: BaseException) -> list[BaseException]:
-    if not isinstance(error, BaseExceptionGroup):
+    if not issubclass(type(error), BaseExceptionGroup):
         return []
-    members = BaseExceptionGroup.exceptions.__get__(error)
+    members: tuple[BaseException, ...] = BaseExceptionGroup.__dict__["exceptions"].__get__(error)
     return list(members[:_MOST_MEMBERS])
 
 

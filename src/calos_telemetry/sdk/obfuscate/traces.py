@@ -114,15 +114,21 @@ def _read_python(lines: list[str]) -> tuple[str, list[Frame]]:
 
 def _read_frames(lines: list[str]) -> Iterator[tuple[int, Frame]]:
     """Yield each frame with the number of the line it begins on."""
+    taken = -1
     for number, line in enumerate(lines):
-        following = lines[number + 1] if number + 1 < len(lines) else ""
-        frame = _frame_of(line) or _two_line_frame(line, following)
+        if number == taken:
+            continue
+        frame = _two_line_frame(line, lines[number + 1] if number + 1 < len(lines) else "")
+        if frame is not None:
+            taken = number + 1
+        else:
+            frame = _frame_of(line)
         if frame is not None:
             yield number, frame
 
 
 def _frame_of(line: str) -> Frame | None:
-    if len(line) > _LONGEST_LINE - 1 or (_RUST_PLACE.match(line) and _LIBRARY.search(line) and "(" not in line):
+    if len(line) >= _LONGEST_LINE:
         return None
     for kind in _KINDS:
         match = kind.match(line)
