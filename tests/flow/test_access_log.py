@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import urllib.request
+import zlib
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,7 @@ def test_totals_of_a_real_log_equal_those_of_awk(install_env: dict[str, str]) ->
 
 
 @needs_log
-def test_a_real_log_reaches_the_vendors_chart_and_no_person_does(
-    vendor: Vendor, install_env: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_real_log_reaches_the_vendors_chart_and_no_person_does(vendor: Vendor, install_env: dict[str, str]) -> None:
     """Imported as if it were of now, the log is summarised, reported, receipted and charted; no address, referrer, query
     or user agent string of it is in any file of either side."""
     with vendor.server() as url:
@@ -89,8 +88,6 @@ def test_a_real_log_reaches_the_vendors_chart_and_no_person_does(
 
 def leaks(secrets: set[str], homes: list[Path]) -> set[str]:
     """Return the secrets that stand in any file below ``homes``, in gzip bodies too."""
-    import zlib
-
     found: set[str] = set()
     for path in (path for home in homes for path in home.rglob("*") if path.is_file()):
         content = path.read_bytes()

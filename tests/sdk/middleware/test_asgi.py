@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -150,8 +151,6 @@ def test_visitors_who_opt_out_by_gpc_carry_no_hashes(telemetry: Telemetry, store
 
 def test_development_hosts_are_never_recorded(telemetry: Telemetry, tmp_path: Any) -> None:
     """Without a configured public host, a request for localhost leaves nothing in the spool."""
-    from dataclasses import replace
-
     local = Telemetry(replace(telemetry.settings, home=tmp_path / "other", public_host=None))
     client(local).get("/", headers={"host": "localhost:8000"})
     assert local.pipeline is not None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from calos_telemetry.clock import date_of, hour_of
 from calos_telemetry.contract.counters import COUNTER_NAMES
 from calos_telemetry.contract.events import ApiRequest, ErrorEvent, Event, FeatureUsage, Performance
-from calos_telemetry.contract.histogram import bucket_of
+from calos_telemetry.contract.histogram import bucket_of, value_of
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.sdk.rollup.performance import read_histogram
 from calos_telemetry.sdk.rollup.sessions import IDLE_MS
@@ -158,6 +158,4 @@ def test_only_declared_counters_are_counted(store: Store) -> None:
 @pytest.mark.parametrize("value", [0, 1, 63, 64, 127, 128, 1_000, 123_456, 10**9])
 def test_buckets_are_exact_to_one_sixty_fourth(value: int) -> None:
     """The middle of a value's bucket is at most 1/64 of the value away."""
-    from calos_telemetry.contract.histogram import value_of
-
     assert abs(value_of(bucket_of(value)) - value) * 64 <= value
