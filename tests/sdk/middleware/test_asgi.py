@@ -210,14 +210,24 @@ def test_the_messages_are_the_same_with_and_without_us(telemetry: Telemetry, app
         "type": "http", "method": "POST", "path": "/x", "headers": [(b"host", HOST.encode())], "query_string": b"",
         "client": ("203.0.113.1", 1), "root_path": "",
     }  # fmt: skip
-    body = [{"type": "http.request", "body": b"1", "more_body": True}, {"type": "http.request", "body": b"2"}]
+    body: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"1", "more_body": True},
+        {"type": "http.request", "body": b"2"},
+    ]
     bare = asyncio.run(conversation(app, dict(scope), body))
     assert asyncio.run(conversation(TelemetryMiddleware(app, telemetry), dict(scope), body)) == bare
 
 
 def test_context_variables_set_by_the_application_stay_visible(telemetry: Telemetry) -> None:
     """A context variable that the application sets in a request is seen by its caller as without us."""
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": None, "root_path": ""}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "headers": [],
+        "client": None,
+        "root_path": "",
+    }
 
     async def seen(app: App) -> str:
         await conversation(app, dict(scope), [{"type": "http.request"}])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select
 
-from calos_telemetry.clock import MS_PER_DAY
+from calos_telemetry.clock import MS_PER_DAY, now_ms
 from calos_telemetry.contract.events import FeatureUsage, to_record
 from calos_telemetry.contract.tiers import Tier
 from calos_telemetry.sdk.policy.decision import Policy
@@ -245,7 +245,7 @@ def test_old_cursors_are_forgotten_but_not_those_of_living_files(
     use(other, 1)
     other.close()
     a_drain(spool, engine).run()
-    later = drain_module.now_ms() + CURSOR_KEPT_MS + MS_PER_DAY
+    later = now_ms() + CURSOR_KEPT_MS + MS_PER_DAY
     monkeypatch.setattr(drain_module, "now_ms", lambda: later)
     a_drain(spool, engine).run()
     with engine.connect() as connection:

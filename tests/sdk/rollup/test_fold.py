@@ -90,9 +90,13 @@ def test_rows_equal_a_plain_count(store: Store, events: list[Stored]) -> None:
     assert sum(row[4] for row in rows["telemetry_aggregates"] if row[2] == "bytes_out") == sum(
         request.response_bytes for _, request in seen
     )
-    used = Counter(event.feature for _, _, event in events if getattr(event, "feature", None) is not None)
+    used = Counter(
+        event.feature
+        for _, _, event in events
+        if isinstance(event, ApiRequest | FeatureUsage) and event.feature is not None
+    )
     assert {row[1]: row[2] for row in rows["telemetry_features"]} == used
-    measured = Counter((hour_of(at), bucket_of(request.duration_us)) for at, request in seen)
+    measured = Counter((hour_of(at), bucket_of(request.duration_us or 0)) for at, request in seen)
     histograms: Counter[tuple[int, int]] = Counter()
     for row in rows["telemetry_performance"]:
         if row[2] == "api_request":
