@@ -328,26 +328,21 @@ def compiled(index: int) -> Any:
     return detectors._Finder(rule, None, re.compile(rule.pattern, re.ASCII))
 
 
-@given(PIECES)
+BY_CONTEXT = {"literal.sql", "literal.sql.number", "secret.cookie", "user.object", "value.alone"}
+"""Rules whose gate is a condition of its own: what kind of text this is."""
+
+
+@given(PIECES.map(lambda text: text.encode("ascii", "ignore").decode()))
 def test_gates_open_for_their_patterns(text: str) -> None:
     """A gate never hides what its pattern would find: trying all rules everywhere finds nothing more."""
-    text = text.encode("ascii", "ignore").decode()
     gated = {(span.start, span.end) for span in detectors.find(text)}
-    selective = {
-        rule.name
-        for rule in detectors.RULES
-        if rule.name in {"literal.sql", "literal.sql.number", "secret.cookie", "user.object", "value.alone"}
-    }
-    spans = [
-        span
-        for index, rule in enumerate(detectors.RULES)
-        if rule.name not in selective
-        for span in detectors._spans(compiled(index), text, text.encode())
-    ]
-    everywhere = detectors._without_placeholders(detectors._united(spans), text) if spans else []
+    masked = PLACEHOLDER.sub(detectors._masked, text)
 
-    for span in everywhere:
-        assert any(start <= span.start and span.end <= end for start, end in gated), (text, span.rule.name)
+    for index, rule in enumerate(detectors.RULES):
+        for span in [] if rule.name in BY_CONTEXT else detectors._spans(compiled(index), masked, masked.encode()):
+            whole = text[span.start : span.end]
+            covered = any(start <= span.start and span.end <= end for start, end in gated)
+            assert covered or PLACEHOLDER.search(whole) or not any(map(str.isalnum, whole)), (text, rule.name)
 
 
 ADVERSARIAL = [

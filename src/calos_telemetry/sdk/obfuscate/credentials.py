@@ -32,6 +32,9 @@ _TEMPLATE: Final = re.compile(r"[%$]?[({<\[]\w*[)}>\]]?[sdr]?|%[sdrif]|\W+")
 _RECORD: Final = re.compile(r"[A-Za-z]{2,12}[_-]-?\d[\d_-]*|AES-\d{3}-\w{2,3}")  # job_1445144423722_0020
 _NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}\b")
 _PAIR: Final = re.compile(r"[\w.-]{1,60}=.")  # the inside of a cookie: its own rule takes the values one by one
+_ASSIGNED: Final = re.compile(
+    r"(?:pass|pw)[a-z]{0,8}[\"'\\]{0,3}\s?=\s?[^=>]", re.IGNORECASE
+)  # a password may be a word
 _COUNT_DIGITS: Final = 6
 _LONG: Final = 20
 
@@ -45,7 +48,9 @@ def _is_secret(match: re.Match[str]) -> bool:
         return False
     if value.isdigit():
         return len(value) >= _COUNT_DIGITS or _CODES.match(match[0]) is not None
-    return (match["v"] is None and " " in value.strip()) or not is_wordy(value)
+    if _ASSIGNED.match(match[0]) or (match["v"] is None and " " in value.strip()):
+        return True
+    return not is_wordy(value)
 
 
 def _is_cookie_list(match: re.Match[str]) -> bool:
@@ -95,7 +100,7 @@ RULES: Final = (
         "secret.header",
         TOKEN,
         "the credentials of an authorization header",
-        rf"(?i)\b({_SCHEME})\s{{1,2}}[\"']?[\w+/]|authorization[\"'\\\]]*\s?[:=]",
+        rf"(?i)\b({_SCHEME})\s{{1,2}}[\"']?[\w+/.~=:-]|authorization[\"'\\\]]*\s?[:=]",
         rf"(?i)\b(?:{_SCHEME})\s{{1,2}}[\"']?(?P<v>[\w+/.~=:-]{{6,}})|authorization[\"'\\\]]*\s?[:=]\s?[\"'\\]*(?!(?:{_SCHEME})\b)(?P<w>[^\s\"'\\]{{6,}})",
         lambda match: match["v"] is None or _is_credential(match),
     ),

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import re2  # type: ignore[import-untyped]
 
 from calos_telemetry.sdk.obfuscate import accounts, contacts, credentials, literals, payments, vendors
-from calos_telemetry.sdk.obfuscate.placeholders import PLACEHOLDER
+from calos_telemetry.sdk.obfuscate.placeholders import MASK, PLACEHOLDER
 from calos_telemetry.sdk.obfuscate.rules import Rule
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -24,7 +24,6 @@ RULES: Final[tuple[Rule, ...]] = (
 """In order of precedence: of two rules that find the same place, the earlier one names it."""
 
 _GATE_BYTES: Final = 64 << 20  # RE2 gives up, and says so, when a hostile text would need more states than this
-_LONGEST_PLACEHOLDER: Final = 12
 
 
 class Span(NamedTuple):
@@ -45,6 +44,9 @@ class _Finder(NamedTuple):
 
 def find(text: str) -> list[Span]:
     """Return what the rules find in ``text``, disjoint and in order; placeholders already there are left out."""
+    taken = list(PLACEHOLDER.finditer(text)) if "[" in text else []
+    if taken:
+        text = PLACEHOLDER.sub(_masked, text)
     data = text.encode()
     gate, finders = _compiled()
     candidates = gate.Match(data)
@@ -54,7 +56,7 @@ def find(text: str) -> list[Span]:
     for index in sorted(candidates)[:-1] if candidates else range(len(finders)):
         finder = finders[index] or _finder(index)
         spans += _spans(finder, text, data)
-    return _without_placeholders(_united(spans), text) if spans else spans
+    return _apart(_united(spans), taken, text) if spans else spans
 
 
 @cache
@@ -126,16 +128,18 @@ def _start(span: Span) -> int:
     return span.start
 
 
-def _without_placeholders(spans: list[Span], text: str) -> list[Span]:
+def _masked(placeholder: re.Match[str]) -> str:
+    return f"[{MASK * (len(placeholder[0]) - 2)}]"
+
+
+def _apart(spans: list[Span], taken: list[re.Match[str]], text: str) -> list[Span]:
     """Cut the placeholders of an earlier pass out of the places; what has no letter or digit left is nothing."""
-    if "[" not in text:
-        return spans
     left = []
     for span in spans:
         start, end, rule = span
-        for placeholder in PLACEHOLDER.finditer(text, max(0, start - _LONGEST_PLACEHOLDER), end + _LONGEST_PLACEHOLDER):
+        for placeholder in taken:
             if start < placeholder.end() and placeholder.start() < end:
                 left.append(Span(start, placeholder.start(), rule))
                 start = placeholder.end()
         left.append(Span(start, end, rule))
-    return [span for span in left if any(map(str.isalnum, text[span.start : span.end]))]
+    return [span for span in left if any(map(str.isalnum, text[span.start : span.end]))] if taken else left

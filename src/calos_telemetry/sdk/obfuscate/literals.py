@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from calos_telemetry.sdk.obfuscate.checks import digits_of
-from calos_telemetry.sdk.obfuscate.placeholders import NAME, NUMBER, VALUE
+from calos_telemetry.sdk.obfuscate.placeholders import MASK, NAME, NUMBER, VALUE
 from calos_telemetry.sdk.obfuscate.rules import LETTER, Rule
 from calos_telemetry.sdk.obfuscate.words import is_wordy
 
@@ -148,7 +148,7 @@ RULES: Final = (
         "value.alone",
         VALUE,
         "a text that holds no word, only a value",
-        r"\A([A-Za-z]{0,3}[^A-Za-z]+)*[A-Za-z]{0,3}\z",
+        rf"\A([A-Za-z]{{0,3}}[^A-Za-z{MASK}]+)*[A-Za-z]{{0,3}}\z",
         r"\A\s*(?P<v>\S{1,40}(?: \S{1,24}){0,3})\s*\Z",
         _is_value_alone,
         scan=True,

@@ -30,4 +30,7 @@ PLACEHOLDERS: Final[frozenset[str]] = frozenset(
 )
 """Every placeholder the functions of this package may write."""
 
+MASK: Final = "\x01"
+"""Stands for the letters of a placeholder while rules read a text, so that ``[USER]:0`` is not read as ``USER: 0``."""
+
 PLACEHOLDER: Final = re.compile("|".join(re.escape(word) for word in sorted(PLACEHOLDERS)))
