@@ -109,9 +109,9 @@ RULES: Final = (
         "user.prefix",
         USER,
         "the account in front of what sudo and cron report",
-        r"(?i)\S : (tty=|\d incorrect)|\) cmd \(|\(to \w+\) \S+ on |\] (fail|ok) login",
+        r"(?i)\S : (tty=|\d incorrect)|\) cmd \(|\(to \w+\) \S+ on |\] (fail|ok) login|[ug]id=\d+\(\w",
         rf"(?i)(?<!\S)(?P<v>{_NAME}) : (?:tty=|\d incorrect)|\((?P<h>{_NAME})\) cmd \("
-        rf"|\(to \w{{1,32}}\) (?P<a>{_NAME}) on |\[(?P<b>{_NAME})\] (?:fail|ok) login",
+        rf"|\(to \w{{1,32}}\) (?P<a>{_NAME}) on |\[(?P<b>{_NAME})\] (?:fail|ok) login|=\d{{1,9}}\((?P<c>{_NAME})\)",
         _is_account,
         scan=True,
     ),
@@ -120,7 +120,7 @@ RULES: Final = (
         USER,
         "a value that its name calls a user",
         rf"(?i)\b({_KEY})[\"'\\\]]{{0,3}}\s{{0,2}}(=>|:?=|:)",
-        rf"(?i)\b(?P<k>{_KEY})[\"'\\\]]{{0,3}}\s{{0,2}}(?:=>|:?={{1,2}}|:(?!:))\s{{0,2}}(?:u?\\?[\"'`(<\[]){{0,2}}(?!\w{{1,24}}=)(?P<v>{_NAME})",
+        rf"(?i)\b(?P<k>{_KEY})[\"'\\\]]{{0,3}}\s{{0,2}}(?:=>|:?={{1,2}}|:(?!:))\s{{0,2}}(?:u?\\?[\"'`(<\[]){{0,2}}(?!\w{{1,24}}=)(?P<v>(?:{_NAME})(?:(?-i: [A-Z][a-z]{{1,20}}){{1,2}}(?=[\"'>,;)\]]|\Z))?)",
         _is_named,
     ),
     Rule(

@@ -1,4 +1,4 @@
-"""Where somebody can be reached: e-mail, telephone, network addresses, and the credentials and queries inside URLs."""
+"""Where somebody can be reached: e-mail, telephone, account number, network address, and what URLs carry."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from calos_telemetry.sdk.obfuscate.checks import digits_of, is_ipv4, is_ipv6, is_phone
-from calos_telemetry.sdk.obfuscate.placeholders import EMAIL, IP, MAC, PHONE, TOKEN, VALUE
+from calos_telemetry.sdk.obfuscate.placeholders import EMAIL, IP, MAC, NUMBER, PHONE, TOKEN, VALUE
 from calos_telemetry.sdk.obfuscate.rules import LETTER, WIDE, Rule
 from calos_telemetry.sdk.obfuscate.words import is_wordy
 
@@ -45,7 +45,7 @@ def _is_dialled(match: re.Match[str]) -> bool:
 
 _TELEPHONE: Final = (
     r"(?:tele)?phones?|mobile|cell(?:ular|phone)?|tel|telefono?|telepono|fax|whats ?app|msisdn|sms|handy|desk|cep|gsm"
-    r"|answering|number|reach(?:ed|able)?|dial(?:l?ed|l?ing)?|call(?:ed|ing|er)?|text(?:ed)?|messages?|landline|hotline|rufnummer"
+    r"|answering|reach(?:ed|able)?|dial(?:l?ed|l?ing)?|call(?:ed|ing|er)?|text(?:ed)?|messages?|landline|hotline|rufnummer"
 )
 _NUMBER: Final = r"\+?\(?\d(?:[ ().\-/]{0,3}\d){6,14}(?:\s?(?:x|ext\.?)\s?\d{1,6})?"
 _EXTENSION: Final = r"(?:\s?(?:x|ext\.?|#)\s?\d{1,6})?"
@@ -177,5 +177,12 @@ RULES: Final = (
         rf"{_EXTENSION})(?![\w-])",
         _is_dialled,
         scan=True,
+    ),
+    Rule(
+        "number.named",
+        NUMBER,
+        "a long number that the word before it calls somebody's number",
+        r"(?i)\b(number|account|acct|routing|iban|konto\w*|reference)( (no|nr|number|is|was))?[\"'\s:.#=]{1,4}\d{7}",
+        r"(?i)\b(?:number|account|acct|routing|iban|konto\w{0,8}|reference)(?: (?:no|nr|number|is|was))?[\"'\s:.#=]{1,4}(?P<v>\d{7,19})(?![\w.]*\w)",
     ),
 )

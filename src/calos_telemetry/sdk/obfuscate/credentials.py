@@ -38,6 +38,7 @@ _ASSIGNED: Final = re.compile(
 _COUNT_DIGITS: Final = 6
 _LONG: Final = 20
 
+_PROOFS: Final = r"cvv2?|cvc2?|pin|otp|totp|one[- ]time (?:password|code)|(?:verification|security|confirmation|login|access|your|sms|mfa|2fa|auth\w{0,12}) code"
 _SCHEME: Final = r"basic|bearer|digest|negotiate|ntlm|token|apikey|api-key|hawk|aws4-hmac-sha256|splunk|sharedkey|oauth"
 
 
@@ -138,6 +139,13 @@ RULES: Final = (
         rf"(?i)\b({_NAMES}|session|key|code)s?(\s[a-z]{{1,12}}){{0,2}}:?\s{{1,2}}[\"'`(<]?[\w.~+/$!@#%^&*=:-]*\d",
         rf"(?i)\b(?:{_NAMES}|session|key|code)s?(?:\s[a-z]{{1,12}}){{0,2}}:?\s{{1,2}}[\"'`(<]?(?P<v>[\w.~+/$!@#%^&*=:-]{{6,200}}(?<![.:]))",
         _is_bare_secret,
+    ),
+    Rule(
+        "secret.code",
+        VALUE,
+        "a code that proves who somebody is",
+        rf"(?i)\b({_PROOFS})(\s(is|was))?[:\s]{{1,2}}\d",
+        rf"(?i)\b(?:{_PROOFS})(?:\s(?:is|was))?[:\s]{{1,2}}(?P<v>\d{{3,8}})\b",
     ),
     Rule(
         "secret.option",

@@ -11,7 +11,7 @@ from calos_telemetry.sdk.obfuscate.rules import LETTER, Rule
 from calos_telemetry.sdk.obfuscate.words import is_wordy
 
 _CAPITALISED: Final = r"[A-Z\u00c0-\u00de\u0100-\u024f\u0386-\u03ab\u0410-\u042f]"
-_GIVEN: Final = rf"{_CAPITALISED}[{LETTER}.'-]{{0,30}}"
+_GIVEN: Final = rf"{_CAPITALISED}(?:[{LETTER}.-]|'(?=[{LETTER}])){{0,30}}"
 _FULL_NAME: Final = (
     rf"{_GIVEN}(?: (?:(?:van|von|de|da|di|del|der|den|la|le|bin|ibn|al|el|dos|du|y) ){{0,2}}{_GIVEN}){{1,3}}"
 )
@@ -111,6 +111,14 @@ RULES: Final = (
         _is_typed,
     ),
     Rule(
+        "literal.key",
+        VALUE,
+        "the key that was missing in a mapping",
+        r"KeyError: ['\"]",
+        r"KeyError: (?:'(?P<v>[^'\n]{1,200})'|\"(?P<w>[^\"\n]{1,200})\")",
+        lambda match: not is_wordy(match[match.lastgroup or 0]),
+    ),
+    Rule(
         "name.field",
         NAME,
         "a person's name, given away by the name of its field",
@@ -122,9 +130,9 @@ RULES: Final = (
         "name.full",
         NAME,
         "a first and a last name behind the word name, a title or a greeting",
-        r"[nN]ame[\"'\\\]]{0,3}\s{0,2}[:=]|\b(Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Mme|Dear|Sra?)\b\.? ",
+        r"[nN]ame[\"'\\\]]{0,3}\s{0,2}[:=]|\b(Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Mme|Dear|Hello|Hi|Sra?)\b,?\.? ",
         rf"(?<![a-z])[nN]ame[\"'\\\]]{{0,3}}\s{{0,2}}(?:=>|=|:)\s{{0,4}}\\?[\"']?(?P<v>{_FULL_NAME})"
-        rf"|\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Mme|Dear|Sra?)\b\.? (?P<w>{_GIVEN}(?: {_GIVEN}){{0,2}})",
+        rf"|\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Mme|Dear|Hello|Hi|Sra?)\b,?\.? (?P<w>{_GIVEN}(?: {_GIVEN}){{0,2}})",
         lambda match: not is_wordy(match["v"] or match["w"]),
     ),
     Rule(

@@ -19,6 +19,7 @@ _CURRENCIES: Final = (  # ISO 4217, the codes that are not an English word
     "|GHS|MAD|BRL|MXN|ARS|CLP|COP|PEN|UYU|KRW|TWD|HKD|SGD|MYR|THB|IDR|PHP|VND|PKR|BDT|LKR|KZT|GEL|AMD|BTC|ETH|USDT|USDC"
 )
 _SIGNS: Final = "€£¥₹₩₽₺₴₦₫₱฿₪₡₲₵₸"
+_MONEY: Final = r"amount|price|total|subtotal|balance|salary|cost|fee|revenue|payment|refund|tip|tax|discount"
 _SUM: Final = r"\d{1,3}(?:[,.' ]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d{1,4})?"
 
 _IDENTITY: Final = (
@@ -136,5 +137,12 @@ RULES: Final = (
         rf"([A-Z]{{1,3}})?[{_SIGNS}$]\s?\d|({_CURRENCIES})\s?[0-9]|[0-9][0-9,.' ]*\s?([{_SIGNS}]|({_CURRENCIES})\b)",
         rf"(?P<v>(?:(?:[A-Z]{{1,3}})?[{_SIGNS}]|\b(?:{_CURRENCIES}))\s?(?:{_SUM})|\$\s?(?:\d+(?:[,.]\d+)+|\d{{3,}})"
         rf"|(?<![\w.])(?:{_SUM})\s?(?:[{_SIGNS}]|(?:{_CURRENCIES})\b))",
+    ),
+    Rule(
+        "amount.named",
+        AMOUNT,
+        "a number with cents that its name calls an amount",
+        rf"(?i)\b({_MONEY})[\"']?\s?[:=]\s?[\"']?[\d,]*[.,]\d\d",
+        rf"(?i)\b(?:{_MONEY})[\"']?\s?[:=]\s?[\"']?(?P<v>-?\d[\d,]{{0,12}}[.,]\d\d)(?![\d.])",
     ),
 )

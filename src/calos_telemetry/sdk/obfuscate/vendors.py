@@ -58,7 +58,7 @@ _SERVICES: Final = (
     ("Notion", "ntn_|secret_[A-Za-z0-9]{8}", r"{16,}"),
     ("npm", "npm_", r"{16,}"),
     ("NuGet", "oy2[a-z0-9]{8}", r"{20,}"),
-    ("OpenSSH and PGP fingerprints", "SHA256:", r"{20,}"),
+    ("OpenSSH", "SHA256:|AAAA[BCE][0-9]NzaC1|AAAAE2VjZHNh", r"{20,}"),
     ("Perplexity", "pplx-", r"{16,}"),
     ("Plaid", "(?:access|public|link)-(?:sandbox|development|production)-", r"{12,}"),
     ("PlanetScale", "pscale_(?:tkn|pw|oauth)_", r"{12,}"),
@@ -99,8 +99,8 @@ _SHAPES: Final = (
     ("Discord", r"[\w-]{23,28}\.[\w-]{5,7}\.[\w-]{25,}"),
     ("Microsoft Entra", r"[\w~.-]{3}\dQ~[\w~.-]{20,}"),
     ("Launch Darkly", r"(?:sdk|mob|api)-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
-    ("Slack webhook", r"(?<=hooks\.slack\.com/)[\w/-]{20,}"),
-    ("Discord webhook", r"(?<=/api/webhooks/)\d{15,}/[\w-]{20,}"),
+    ("Slack webhook", r"hooks\.slack\.com/(?P<v>[\w/-]{20,})"),
+    ("Discord webhook", r"/webhooks/(?P<w>\d{15,}/[\w-]{20,})"),
 )
 
 _SHAPE_GATES: Final = r"[0-9a-f]{32}-us\d|[\w-]{23,28}\.[\w-]{5,7}\.[\w-]{25}|\dQ~|(sdk|mob|api)-[0-9a-f]{8}-|hooks\.slack\.com/|/webhooks/\d"

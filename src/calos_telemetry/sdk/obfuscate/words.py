@@ -144,7 +144,9 @@ www xcom xhr xlsx xml xmlrpc xpath yaml yarn year yes yet yield yml you your zer
 _KNOWN: Final = frozenset(_WORDS.split())
 
 _PIECE: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\x00-\x7f]+")
-_PLAIN: Final = re.compile(r"[\w\s.,:;/()\[\]{}<>*|'\"`=&-]*")  # a password has other signs, too
+_FOREIGN: Final = re.compile(
+    r"[^\w\s.,:;/()\[\]{}<>*|'\"`=&-]|\d{4}|(?i:[bcdfghjklmnpqrstvwxz]{7})"
+)  # no word has these
 _ENGLISH_ENDING: Final = re.compile(
     r"[a-z]{3,}(?:tions?|ments?|ings?|ed|able|ible|ity|ities|ness|ly|ance|ence|ship|ized|ised|izer|ically|ful|less|ously)"
 )
@@ -160,15 +162,13 @@ def is_wordy(text: str) -> bool:
     """
     if text.islower() and text.isalpha() and text.isascii():
         return _is_word(text)
-    if len(text) > _LONGEST or _PLAIN.fullmatch(text) is None:
+    if len(text) > _LONGEST or _FOREIGN.search(text) is not None:
         return False
     known = unknown = 0
     for piece in _PIECE.findall(text):
-        if piece.isdigit():
-            unknown += 2 * (len(piece) > _SHORT + 1)
-        elif _is_word(piece):
-            known += 1
-        else:
+        if _is_word(piece):
+            known += len(piece) > 1 or piece == text
+        elif not piece.isdigit():
             unknown += 1 if len(piece) <= _SHORT else 2
     return known > 0 and unknown <= 1
 
