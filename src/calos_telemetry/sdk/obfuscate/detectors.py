@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -81,29 +80,40 @@ def _finder(index: int) -> _Finder:
     return finder
 
 
+def compile_all() -> None:
+    """Compile the gate and every rule."""
+    for index in range(len(_compiled()[1])):
+        _finder(index)
+
+
 def _spans(finder: _Finder, text: str, data: bytes) -> list[Span]:
-    rule = finder.rule
-    everywhere = finder.anchor is None or len(data) != len(text)
-    places = finder.pattern.finditer(text) if everywhere else _anchored(finder.anchor, finder.pattern, text, data)
-    return [Span(*match.span(_value(match)), rule) for match in places if rule.check is None or rule.check(match)]
+    rule, anchor, pattern = finder
+    everywhere = anchor is None or len(data) != len(text)
+    matches = pattern.finditer(text) if everywhere else _anchored(anchor, pattern, text, data)
+    check = rule.check
+    return [_span(match, rule) for match in matches if check is None or check(match)]
 
 
-def _anchored(anchor: Any, pattern: re.Pattern[str], text: str, data: bytes) -> Iterator[re.Match[str]]:
+def _anchored(anchor: Any, pattern: re.Pattern[str], text: str, data: bytes) -> list[re.Match[str]]:
     """Try the pattern only where the gate begins.  Only for ASCII, where a byte and a character are the same place."""
-    position = 0
-    while (place := anchor.search(data, position)) is not None:
-        start = place.start()
-        match = pattern.match(text, start)
-        position = start + 1
+    found = []
+    place = anchor.search(data)
+    while place is not None:
+        position = place.start()
+        match = pattern.match(text, position)
+        position += 1
         if match is not None:
-            yield match
+            found.append(match)
             position = max(position, match.end())
+        place = anchor.search(data, position)
+    return found
 
 
-def _value(match: re.Match[str]) -> str | int:
-    """Name the group that holds what must go: the last one that took part, if its name has one letter; else all of it."""
+def _span(match: re.Match[str], rule: Rule) -> Span:
+    """Take the group that holds what must go: the last one that took part, if its name has one letter; else all of it."""
     name = match.lastgroup
-    return name if name is not None and len(name) == 1 else 0
+    start, end = match.span(name) if name is not None and len(name) == 1 else match.span()
+    return Span(start, end, rule)
 
 
 def _united(spans: list[Span]) -> list[Span]:
