@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from calos_telemetry.errors import SettingsError
 
 DEFAULT_SERVER = "https://license.calos.sh"
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
@@ -33,12 +35,17 @@ class Settings:
     operator_token: str | None = None  # CALOS_OPERATOR_TOKEN: opens /api/telemetry/ from elsewhere than loopback
     app_version: str = "0"  # CALOS_APP_VERSION: version of the application, reported with every verification
     drain_seconds: float = 300.0  # CALOS_DRAIN_SECONDS: how often the spool is moved into the database
+    declarations: Path | None = None  # CALOS_DECLARATIONS: TOML file that declares features and metadata keys
+    geo_database: Path | None = None  # CALOS_GEO_DATABASE: MMDB file from which a request's country is read
+    country_header: str | None = None  # CALOS_COUNTRY_HEADER: header in which a trusted proxy tells country or address
 
     def __post_init__(self) -> None:
         """Check what can be checked without touching the disk.  Raises :class:`SettingsError`."""
         _check_url("CALOS_LICENSE_SERVER", self.server)
         if self.drain_seconds <= 0:
             raise SettingsError(f"CALOS_DRAIN_SECONDS is {self.drain_seconds}: give a number of seconds above 0")
+        if self.country_header is not None and _HEADER.fullmatch(self.country_header) is None:
+            raise SettingsError(f"CALOS_COUNTRY_HEADER is {self.country_header!r}: give a name such as CF-IPCountry")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -54,6 +61,9 @@ class Settings:
             operator_token=env.get("CALOS_OPERATOR_TOKEN") or None,
             app_version=env.get("CALOS_APP_VERSION") or "0",
             drain_seconds=_number(env, "CALOS_DRAIN_SECONDS", 300.0),
+            declarations=_path(env, "CALOS_DECLARATIONS"),
+            geo_database=_path(env, "CALOS_GEO_DATABASE"),
+            country_header=env.get("CALOS_COUNTRY_HEADER") or None,
         )
 
 
@@ -73,6 +83,10 @@ class ServerSettings:
             home=Path(home).expanduser() if home else _default_home() / "server",
             admin_token=env.get("CALOS_SERVER_ADMIN_TOKEN") or None,
         )
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    return Path(env[name]).expanduser() if env.get(name) else None
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:

@@ -6,10 +6,12 @@ The text is plain lines, so that ``openssl pkeyutl -verify -rawin`` and ``sha256
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
 from calos_telemetry.clock import from_iso, to_iso
+from calos_telemetry.contract.fields import declared
 from calos_telemetry.contract.signing import b64decode, digest, signing_base
 from calos_telemetry.errors import ProtocolError
 
@@ -21,9 +23,9 @@ _LINES = 10
 class SignedReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """A receipt as it travels and as it is kept: the signed text, the key's name, the signature (base64url)."""
 
-    text: str
-    kid: str
-    signature: str
+    text: Annotated[str, declared("the lines that are signed", "proves what arrived")]
+    kid: Annotated[str, declared("name of the key that signed", "finds the key to check with")]
+    signature: Annotated[str, declared("Ed25519 signature of the text, base64url", "proves who received it")]
 
     def chain(self) -> str:
         """Return the link that the next receipt carries: SHA-256 of text and raw signature, hex."""

@@ -13,12 +13,15 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from calos_telemetry.contract.declarations import DeclarationError, Declarations
 from calos_telemetry.contract.tiers import Tier
 from calos_telemetry.errors import CalosTelemetryError
 from calos_telemetry.private_files import ensure_directory
+from calos_telemetry.sdk.declared import read_declarations
 from calos_telemetry.sdk.license.state import LicenseState, community
 from calos_telemetry.sdk.obfuscate.identifiers import Identifiers, load_secret
 from calos_telemetry.sdk.policy.decision import Policy
+from calos_telemetry.sdk.record.countries import Countries
 from calos_telemetry.sdk.record.facts import RequestFacts
 from calos_telemetry.sdk.record.pipeline import Pipeline
 from calos_telemetry.sdk.record.spool import Spool
@@ -40,15 +43,24 @@ _latest: weakref.ref[Telemetry] | None = None
 class Telemetry:
     """Telemetry of one application.  Creating it never fails: what cannot work is logged once and counted.
 
-    ``features`` maps a prefix of a route template to the name of the feature behind it.
+    ``features`` maps a prefix of a route template to the name of the feature behind it.  ``declarations`` says which
+    features and metadata the application has; those of the file in ``CALOS_DECLARATIONS`` are added to it.
     """
 
-    def __init__(self, settings: Settings | None = None, *, features: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        features: Mapping[str, str] | None = None,
+        declarations: Declarations | None = None,
+    ) -> None:
         global _latest  # noqa: PLW0603 - track_feature() finds the application's telemetry through it
         self.failures: Counter[str] = Counter()
         self.problem: str | None = None
         self.pipeline: Pipeline | None = None
         self.settings = Settings()
+        self.declarations = declarations
+        self.declarations_problem: str | None = None
         self._features = features
         self._install: Install | None = None
         self._license: LicenseState | None = None
@@ -69,7 +81,11 @@ class Telemetry:
         policy = Policy(self.settings, self._proven_tier())
         if policy.note:
             _LOG.warning("%s", policy.note)
-        self.pipeline = Pipeline(policy, identifiers, spool, self._features)
+        self._declare()
+        countries = Countries(self.settings.geo_database, self.settings.country_header)
+        self.pipeline = Pipeline(
+            policy, identifiers, spool, self._features, declarations=self.declarations, countries=countries
+        )
         self._schedule = Schedule(
             [
                 Job("bring the spool to the disk", _SYNC_SECONDS, spool.sync),
@@ -77,6 +93,14 @@ class Telemetry:
                 Job("verify the license", _VERIFY_SECONDS, self._verify),
             ]
         )
+
+    def _declare(self) -> None:
+        """Read the file of declarations; one that cannot be used costs itself only."""
+        try:
+            self.declarations = read_declarations(self.settings.declarations, self.declarations)
+        except DeclarationError as error:
+            self.declarations_problem = str(error)
+            _LOG.warning("telemetry goes on without this file of declarations: %s", error)
 
     def _proven_tier(self) -> Tier:
         """Return the tier the license key proves offline; asked at start only where it can switch telemetry off."""

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from calos_telemetry.contract import schema as json_schema
 from calos_telemetry.server.dashboard.endpoint import start, style
 from calos_telemetry.server.vendor import Vendor, open_vendor
 from calos_telemetry.server.verify.endpoint import verify
@@ -37,6 +38,7 @@ def create_app(settings: ServerSettings) -> Starlette:
             Route("/assets/style.css", style, methods=["GET"]),
             Route("/verify", verify, methods=["POST"]),  # installs: license decision, report, receipt
             Route("/keys", keys, methods=["GET"]),  # installs: the keyring, signed by the root
+            Route("/schema", schema, methods=["GET"]),  # anybody: the JSON Schema of what is sent and answered
             Route("/status", status, methods=["GET"]),  # monitoring: is it up and are its databases
         ],
     )
@@ -48,6 +50,11 @@ def keys(request: Request) -> Response:
     """Give the root-signed keyring to anybody."""
     vendor: Vendor = request.app.state.vendor
     return Response(msgspec.json.encode(vendor.keys.keyring), media_type="application/json")
+
+
+def schema(_request: Request) -> Response:
+    """Give the JSON Schema of events, reports and answers to anybody."""
+    return Response(json_schema.as_text(), media_type="application/schema+json")
 
 
 def status(request: Request) -> Response:

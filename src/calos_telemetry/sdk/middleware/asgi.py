@@ -73,6 +73,8 @@ class TelemetryMiddleware:
             _read_headers(facts, scope["headers"])
             client = scope.get("client")
             facts.address = client[0] if client else None
+            if pipeline.countries.header is not None:
+                facts.country = _last(scope["headers"], pipeline.countries.header)
             scope[FACTS] = facts
         except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
             self.telemetry.swallow(error)
@@ -96,6 +98,12 @@ def _read_headers(facts: RequestFacts, headers: Iterable[tuple[bytes, bytes]]) -
             facts.user_agent = value.decode("latin-1")
         elif name == b"sec-gpc":
             facts.private = value == b"1"
+
+
+def _last(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str | None:
+    """Return a header's last value, which is the one that the nearest proxy wrote."""
+    values = [value for name, value in headers if name == wanted]
+    return values[-1].decode("latin-1") if values else None
 
 
 def _is_page(headers: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -75,6 +75,9 @@ class TelemetryMiddleware:
         facts = RequestFacts(pipeline, now_ms(), request.method or "", request.path, meta.get("HTTP_HOST", ""))
         facts.user_agent = meta.get("HTTP_USER_AGENT")
         facts.private = meta.get("HTTP_SEC_GPC") == "1"
+        facts.address = meta.get("REMOTE_ADDR")
+        if pipeline.countries.environ is not None:
+            facts.country = meta.get(pipeline.countries.environ)
         length = meta.get("CONTENT_LENGTH") or "0"
         facts.request_bytes = int(length) if str(length).isdigit() else 0
         request.calos_facts = facts  # type: ignore[attr-defined]

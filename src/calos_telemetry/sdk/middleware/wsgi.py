@@ -73,6 +73,8 @@ class TelemetryWsgiMiddleware:
             facts.user_agent = environ.get("HTTP_USER_AGENT")
             facts.private = environ.get("HTTP_SEC_GPC") == "1"
             facts.address = environ.get("REMOTE_ADDR")
+            if pipeline.countries.environ is not None:
+                facts.country = environ.get(pipeline.countries.environ)
             length = environ.get("CONTENT_LENGTH") or "0"
             facts.request_bytes = int(length) if length.isdigit() else 0
             environ[FACTS] = facts

@@ -22,7 +22,7 @@ from calos_telemetry.sdk.obfuscate.placeholders import REDACTED
 from calos_telemetry.sdk.obfuscate.words import is_wordy
 
 DROPPED: Final[Counter[str]] = Counter()
-"""Keys that were left out, by reason: ``undeclared``, ``not_text``, ``too_many``, ``too_deep``; read by health views."""
+"""Keys that were left out, by reason: ``undeclared``, ``expired``, ``not_text``, ``too_many``, ``too_deep``; for health views."""
 
 MOST_KEYS: Final = 400  # of the answer
 MOST_VISITED: Final = 4_000  # objects looked at
@@ -114,7 +114,9 @@ class _Reader:
         """Keep a value under its key if the key may be shown, and count the key as dropped if not."""
         declaration = self._declarations.find(key) if len(key) <= _LONGEST_KEY else None
         own = declaration is not None and not declaration.family and _KEY.fullmatch(key) is not None
-        if (declaration is None and not _may_be_flag(key, value)) or (
+        if declaration is not None and self._declarations.expired(declaration):
+            DROPPED["expired"] += 1
+        elif (declaration is None and not _may_be_flag(key, value)) or (
             not own and not _is_plain(key, _FLAGS if type(value) is bool else _COUNTERS)
         ):
             DROPPED["undeclared"] += 1

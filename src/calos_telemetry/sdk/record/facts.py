@@ -15,6 +15,7 @@ class RequestFacts:
     __slots__ = (
         "address",
         "at",
+        "country",
         "duration_us",
         "error",
         "host",
@@ -47,6 +48,7 @@ class RequestFacts:
         self.session: object = None
         self.user_agent: str | None = None
         self.address: str | None = None
+        self.country: str | None = None  # the header of CALOS_COUNTRY_HEADER, as it came
         self.private = False
         self.is_page = False
         self.error: BaseException | None = None

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from calos_telemetry.clock import now_ms
+from calos_telemetry.contract.declarations import Declarations
 from calos_telemetry.contract.events import (
     METHODS,
     OTHER_METHOD,
@@ -36,6 +37,7 @@ from calos_telemetry.sdk.obfuscate.paths import obfuscate_path
 from calos_telemetry.sdk.obfuscate.routes import template_of_route
 from calos_telemetry.sdk.obfuscate.stacks import obfuscate_stack
 from calos_telemetry.sdk.policy.decision import Decision, Policy
+from calos_telemetry.sdk.record.countries import Countries
 from calos_telemetry.sdk.record.facts import RequestFacts
 from calos_telemetry.sdk.record.spool import Spool
 from calos_telemetry.sdk.record.styles import style_of
@@ -48,12 +50,21 @@ class Pipeline:
     """Turns facts into spooled records.  Nothing here raises into the application: callers go through the guard."""
 
     def __init__(
-        self, policy: Policy, identifiers: Identifiers, spool: Spool, features: Mapping[str, str] | None = None
+        self,
+        policy: Policy,
+        identifiers: Identifiers,
+        spool: Spool,
+        features: Mapping[str, str] | None = None,
+        *,
+        declarations: Declarations | None = None,
+        countries: Countries | None = None,
     ) -> None:
         """``features`` maps a prefix of a route template to the name of the feature behind it."""
         self.policy = policy
         self.spool = spool
         self.not_recorded: Counter[str] = Counter()
+        self.countries = countries or Countries()
+        self._declarations = declarations or Declarations()
         self._hash_user = identifiers.user
         self._hash_session = identifiers.session
         self._features = sorted((features or {}).items(), key=lambda item: -len(item[0]))
@@ -77,6 +88,7 @@ class Pipeline:
             feature=self._feature(path),
             user=user,
             session=session,
+            country=self.countries.of(facts.address, facts.country) if self.countries.known else None,
             browser=client.browser,
             os=client.os,
             style=style_of(path, facts.is_page),
@@ -93,7 +105,10 @@ class Pipeline:
             return False
         user, session = self._who(facts)
         event = FeatureUsage(
-            feature=feature_name(name), metadata=obfuscate_metadata(metadata or {}), user=user, session=session
+            feature=feature_name(name),
+            metadata=obfuscate_metadata(metadata, self._declarations) if metadata else {},
+            user=user,
+            session=session,
         )
         return self._append(now_ms(), event)
 
@@ -112,7 +127,7 @@ class Pipeline:
             path=template_of(facts) if facts else None,
             method=facts.method if facts and facts.method in METHODS else None,
             status=facts.status if facts and facts.status else None,
-            context=obfuscate_metadata(context) if context else {},
+            context=obfuscate_metadata(context, self._declarations) if context else {},
             user=user,
             session=session,
         )

@@ -1,0 +1,105 @@
+"""What stays on the install: the columns of its tables that are not in a row that leaves, declared like any field.
+
+The tables themselves are built in ``store``; the linter of the catalogue compares both, so that no column is undeclared.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from calos_telemetry.contract.fields import INSTALL_ID, Count, Moment, Sensitivity, declared
+from calos_telemetry.contract.rows import Revision
+
+_INTERACTION = Sensitivity.INTERACTION
+_PSEUDONYMOUS = Sensitivity.PSEUDONYMOUS
+
+InstallId = Annotated[
+    str,
+    declared("random number of the install, 32 hex digits", "keeps installs apart", _PSEUDONYMOUS, pattern=INSTALL_ID),
+]
+
+
+class Owned(msgspec.Struct, frozen=True, kw_only=True):
+    """What every row of a telemetry table carries beside what leaves: whose it is."""
+
+    install_id: InstallId
+
+
+class StoredEvent(Owned, frozen=True, kw_only=True):
+    """telemetry_events: one obfuscated event."""
+
+    event_id: Annotated[str, declared("number of the event, 32 hex digits", "an event is stored once", max_length=32)]
+    event_type: Annotated[str, declared("which of the five events it is", "tells events apart", max_length=20)]
+    event_data: Annotated[str, declared("the event as JSON, field by field as declared above", "feeds the rollups")]
+    created_at: Annotated[Moment, declared("when it happened, unix ms", "sorts events and ends their retention")]
+
+
+class SessionRow(Owned, frozen=True, kw_only=True):
+    """telemetry_sessions: one session of a visitor."""
+
+    session_hash: Annotated[str, declared("keyed hash of the session", "tells sessions apart", _PSEUDONYMOUS)]
+    user_hash: Annotated[str, declared("keyed hash of the user", "counts active users", _PSEUDONYMOUS)] | None
+    started_at: Annotated[Moment, declared("first request, unix ms", "measures sessions", _INTERACTION)]
+    last_seen_at: Annotated[Moment, declared("last request, unix ms", "measures sessions", _INTERACTION)]
+    duration_seconds: Annotated[
+        Count, declared("from the first to the last request, in seconds", "measures sessions", _INTERACTION)
+    ]
+    requests: Annotated[Count, declared("requests in the session", "measures sessions", _INTERACTION)]
+    revision: Revision
+
+
+class PerformanceHour(Owned, frozen=True, kw_only=True):
+    """telemetry_performance on the install: hours, which a report folds into days."""
+
+    period: Annotated[Moment, declared("start of the hour, unix ms", "shows when it was slow")]
+
+
+class BooksRow(msgspec.Struct, frozen=True, kw_only=True):
+    """telemetry_books: where the events went."""
+
+    entry: Annotated[str, declared("stored, or dropped and the reason", "balances the books", max_length=80)]
+    events: Annotated[Count, declared("events, ever", "balances the books")]
+
+
+class SpoolCursor(msgspec.Struct, frozen=True, kw_only=True):
+    """spool_cursors: how far each spool file is in the database."""
+
+    file_id: Annotated[str, declared("random number of the spool file", "stores each event once", max_length=32)]
+    position: Annotated[Count, declared("length in bytes of what is in the database", "stores each event once")]
+    drained_at: Annotated[Moment, declared("when that was, unix ms", "forgets files that are long gone")]
+
+
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """telemetry_reports: every exchange, byte for byte, with its receipt."""
+
+    number: Annotated[Count, declared("number of the exchange, rising by one", "puts reports in order")]
+    digest: Annotated[str, declared("SHA-256 of the body, hex", "proves what was sent", max_length=64)]
+    body: Annotated[bytes, declared("exactly the bytes that travel, gzip JSON", "shows what is sent")]
+    rows: Annotated[Count, declared("telemetry rows in it", "tells reports from mere license checks")]
+    from_revision: Annotated[Count, declared("rows changed after this revision are in it", "finds what is new")]
+    to_revision: Annotated[Count, declared("rows changed up to this revision are in it", "finds what is new")]
+    state: Annotated[str, declared("sealed, acknowledged, refused or quarantined", "says what to do", max_length=20)]
+    sealed_at: Annotated[Moment, declared("when the bytes were frozen, unix ms", "shows what was sent when")]
+    attempts: Annotated[Count, declared("how often it was sent", "shows trouble on the way")]
+    sent_at: Annotated[Moment, declared("last attempt, unix ms", "shows what was sent when")] | None
+    answered_at: Annotated[Moment, declared("when the answer came, unix ms", "shows what was sent when")] | None
+    outcome: Annotated[str, declared("what became of the last attempt, in words", "shows trouble on the way")] | None
+    receipt_text: Annotated[str, declared("the vendor's receipt", "proves what arrived")] | None
+    receipt_kid: Annotated[str, declared("name of the key that signed it", "finds the key to check with")] | None
+    receipt_signature: Annotated[str, declared("its signature, base64url", "proves who received it")] | None
+
+
+TABLES: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
+    ("telemetry_events", StoredEvent, "90 days"),
+    ("telemetry_features", Owned, "for ever"),
+    ("telemetry_errors", Owned, "for ever"),
+    ("telemetry_performance", PerformanceHour, "90 days"),
+    ("telemetry_sessions", SessionRow, "90 days"),
+    ("telemetry_aggregates", Owned, "for ever"),
+    ("telemetry_books", BooksRow, "for ever"),
+    ("telemetry_reports", LedgerRow, "for ever"),
+    ("spool_cursors", SpoolCursor, "7 days"),
+)
+"""The table, what its rows hold beside what leaves, and how long they are kept."""
