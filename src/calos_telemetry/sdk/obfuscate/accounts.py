@@ -143,7 +143,7 @@ RULES: Final = (
         "user.number",
         USER,
         "the number of a person",
-        rf"(?i)\b({_PERSON})s?(_?ids?)?\b[^\d\n\[]{{0,24}}\[?([0-9a-f]{{8}}-|\d{{3}})",
+        rf"(?i)\b({_PERSON})s?(_?ids?)?\b[^\d\[]{{0,24}}\[?([0-9a-f]{{8}}-|\d{{3}})",
         rf"(?i)\b(?:{_PERSON})s?(?:_?ids?)?\b(?:[ _-]?(?:with|id|ids|no|number|num|nr|uuid|guid|pk|is|was|disabled|of|for|the|has))*[\"']?[:=]?\s?[#\"'`(<\[:=\s]{{0,3}}"
         rf"(?:(?:id|pk)[=: ]\s?[\"']?)?(?P<v>\d{{3,20}}(?![\w.]*\w)|{_UUID})",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +23,7 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 """In order of precedence: of two rules that find the same place, the earlier one names it."""
 
+_BY_CONTEXT: Final = frozenset((*accounts.RULES, *literals.RULES))
 _GATE_BYTES: Final = 64 << 20  # RE2 gives up, and says so, when a hostile text would need more states than this
 
 
@@ -39,6 +41,7 @@ class _Finder(NamedTuple):
     rule: Rule
     anchor: Any
     pattern: re.Pattern[str]
+    by_context: bool
 
 
 def find(text: str) -> list[Span]:
@@ -75,7 +78,7 @@ def _compiled() -> tuple[re2.Set, list[_Finder | None]]:
 def _finder(index: int) -> _Finder:
     rule = RULES[index]
     pattern = re.compile(rule.pattern, re.ASCII)
-    finder = _Finder(rule, None if rule.scan else re2.compile(rule.gate), pattern)
+    finder = _Finder(rule, None if rule.scan else re2.compile(rule.gate), pattern, rule in _BY_CONTEXT)
     _compiled()[1][index] = finder
     return finder
 
@@ -87,11 +90,19 @@ def compile_all() -> None:
 
 
 def _spans(finder: _Finder, text: str, data: bytes) -> list[Span]:
-    rule, anchor, pattern = finder
+    rule, anchor, pattern, by_context = finder
     everywhere = anchor is None or len(data) != len(text)
-    matches = pattern.finditer(text) if everywhere else _anchored(anchor, pattern, text, data)
+    matches: Iterable[re.Match[str]] = pattern.finditer(text) if everywhere else _anchored(anchor, pattern, text, data)
     check = rule.check
+    if by_context and MASK in text:
+        matches = [match for match in matches if not _beside_placeholder(match, text)]
     return [_span(match, rule) for match in matches if check is None or check(match)]
+
+
+def _beside_placeholder(match: re.Match[str], text: str) -> bool:
+    """Say whether a match begins or ends at a placeholder, which counts as a word: nothing begins inside a word."""
+    start, end = match.span()
+    return MASK in text[max(0, start - 2) : start + 1] or MASK in text[end : end + 2]
 
 
 def _anchored(anchor: Any, pattern: re.Pattern[str], text: str, data: bytes) -> list[re.Match[str]]:

@@ -43,7 +43,7 @@ _TEMPLATE: Final = re.compile(r"%|\{\w*\}|<\w*>|\$\{|\*")
 def _is_literal(match: re.Match[str]) -> bool:
     """Every literal of a statement, but not the keys of a parameter dictionary."""
     behind = match.string[match.end() : match.end() + 2].lstrip()
-    return not (behind.startswith(":") and is_wordy(match["v"]))
+    return not (behind.startswith(":") and (is_wordy(match["v"]) or MASK in match["v"]))
 
 
 def _is_typed(match: re.Match[str]) -> bool:

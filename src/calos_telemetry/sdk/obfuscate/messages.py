@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from calos_telemetry.sdk.obfuscate.boundary import fail_closed
@@ -19,6 +20,7 @@ _MARGIN: Final = 512  # read, but not shown: what begins before it is seen to it
 _MOST_PASSES: Final = 8
 _CUT: Final = "..."
 _LAST_WORD: Final = 64
+_GOES_ON: Final = re.compile(r"[^\W_]|_|[.:,+@%-](?=[\w.:@+%-])(?!:\d{1,5}(?!\w))")  # a port behind an address does not
 _MOST_ARGUMENTS: Final = 8
 
 _RECENT: Final[dict[tuple[int, int, int], str]] = {}
@@ -128,7 +130,7 @@ def _scrubbed(raw: str, longest: int) -> str:
 def _replaced(text: str, margin: int) -> tuple[str, bool]:
     """Return ``text`` without its last ``margin`` characters, with placeholders, and whether it must be read once more.
 
-    That is so where a placeholder touches a letter or digit: what was the inside of a word now stands at its edge.
+    That is so where a word goes on behind a placeholder, or ends at it: what was its inside now stands at an edge.
     """
     shown, read = fold(text)
     limit = len(read) - margin
@@ -145,7 +147,7 @@ def _replaced(text: str, margin: int) -> tuple[str, bool]:
 
 
 def _touches(text: str, start: int, end: int) -> bool:
-    return text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
+    return text[start - 1 : start].isalnum() or _GOES_ON.match(text, end) is not None
 
 
 def _find(text: str) -> list[Span]:
