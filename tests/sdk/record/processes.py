@@ -55,7 +55,7 @@ class Gate:
     """A place where one process waits for another: `pass_through` returns once somebody has called `open`."""
 
     def __init__(self) -> None:
-        self._reading, self._writing = os.pipe()
+        self.reading, self._writing = os.pipe()
 
     def open(self) -> None:
         """Let one waiter through."""
@@ -63,9 +63,9 @@ class Gate:
 
     def pass_through(self) -> None:
         """Wait for it."""
-        assert os.read(self._reading, 1) == b"."
+        assert os.read(self.reading, 1) == b"."
 
     def close(self) -> None:
         """Give the descriptors back."""
-        os.close(self._reading)
+        os.close(self.reading)
         os.close(self._writing)

@@ -298,11 +298,19 @@ def test_a_directory_one_may_not_drain_says_why(tmp_path: Path) -> None:
     assert isinstance(lock.error, FileNotFoundError)
 
 
-def test_importing_the_spool_is_light(tmp_path: Path) -> None:
-    """The request path must not pull in a database, cryptography, HTTP or a thread."""
+def test_importing_the_spool_is_light() -> None:
+    """By itself the spool needs the standard library only, without its heavy parts, and starts no thread."""
+    package = str(Path(spool.__file__).parents[2])
     code = (
-        "import sys, threading; import calos_telemetry.sdk.record.spool;"
-        "heavy = {'sqlalchemy', 'alembic', 'cryptography', 'urllib3', 'asyncio', 'sqlite3'} & set(sys.modules);"
-        "assert not heavy, heavy; assert threading.active_count() == 1"
+        "import sys, threading, types\n"
+        "bare = sys.modules['calos_telemetry'] = types.ModuleType('calos_telemetry')\n"
+        f"bare.__path__ = [{package!r}]\n"
+        "before = set(sys.modules)\n"
+        "import calos_telemetry.sdk.record.spool\n"
+        "assert threading.active_count() == 1\n"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = set(run.stdout.split())
+    assert loaded - sys.stdlib_module_names == {"calos_telemetry"}
+    assert not loaded & {"asyncio", "logging", "sqlite3", "http", "ssl", "multiprocessing", "subprocess"}

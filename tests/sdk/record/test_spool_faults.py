@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.sdk.record.faulty_os import failing, replace_os
 from tests.sdk.record.processes import child, ended_well, in_child
@@ -275,6 +275,10 @@ def scripted(call: Callable[..., Any], script: list[Fault]) -> Callable[..., Any
     scripts=st.fixed_dictionaries(dict.fromkeys(CALLS, FAULTS)),
     steps=st.lists(st.sampled_from(["offer", "offer", "offer", "large", "sync", "seal", "wait"]), max_size=60),
 )
+@example({name: [] for name in CALLS} | {"write": [None, "memory"]}, ["offer", "offer"])  # full, and losses to tell of
+@example(
+    {name: [] for name in CALLS} | {"write": [None, "memory", None, errno.EIO]}, ["offer", "sync"]
+)  # or not to tell
 def test_the_books_balance_under_any_faults(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,

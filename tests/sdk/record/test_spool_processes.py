@@ -3,6 +3,7 @@
 import ctypes
 import fcntl
 import os
+import select
 import threading
 import time
 import zlib
@@ -209,6 +210,34 @@ def test_forks_in_the_midst_of_writing_threads(tmp_path: Path) -> None:
     assert not any(map(spool.is_owned, spool.spool_files(tmp_path)))
 
 
+def test_a_fork_waits_for_a_file_to_be_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child forked while another thread begins a file inherits no descriptor that nobody would ever close."""
+    here = Spool(tmp_path)
+    begun, forked = Gate(), Gate()
+
+    def begin_slowly(fd: int, data: bytes) -> int:
+        monkeypatch.undo()
+        begun.open()
+        select.select([forked.reading], [], [], 0.01)  # as if the disk took that long
+        return os.write(fd, data)
+
+    replace_os(monkeypatch, write=begin_slowly)
+    writer = threading.Thread(target=here.append, args=(b"one",))
+    writer.start()
+    begun.pass_through()
+
+    def see_what_was_inherited() -> None:
+        links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        assert not [link for link in links if link.startswith(str(tmp_path))], links
+
+    with child(see_what_was_inherited) as pid:
+        forked.open()
+        assert ended_well(pid)
+    writer.join()
+    begun.close()
+    forked.close()
+
+
 @pytest.mark.parametrize("moment", ["write", "open", "urandom", "scandir", "close"])
 def test_a_record_from_within_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     """A signal handler or finalizer that records in the midst of a record neither hangs nor loses either of the two."""
@@ -301,11 +330,13 @@ def test_a_killed_drain_is_succeeded(tmp_path: Path) -> None:
             os._exit(0)
         threading.Event().wait()
 
-    with child(drain_and_fork) as pid:
-        ready.pass_through()
-        kill(pid)
-        with DrainLock(tmp_path) as elected:
-            assert elected
-    over.open()
-    ready.close()
-    over.close()
+    try:
+        with child(drain_and_fork) as pid:
+            ready.pass_through()
+            kill(pid)
+            with DrainLock(tmp_path) as elected:
+                assert elected
+    finally:
+        over.open()
+        ready.close()
+        over.close()

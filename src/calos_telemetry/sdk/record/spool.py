@@ -240,6 +240,8 @@ class Spool:
                 self._make_room(0)
             else:
                 self._write_losses()
+                if self._unwritten and self._limit > 0:  # no room for them in this file
+                    self._begin_file()
         except _TROUBLE as error:
             self._fail(error)
 
