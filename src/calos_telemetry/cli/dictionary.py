@@ -70,7 +70,10 @@ def as_text(entries: Iterable[Entry]) -> str:
 def as_markdown(entries: Iterable[Entry]) -> str:
     """Return the entries as one table a group; names that mean the same share a line."""
     lines = ["# What can be stored or sent", "", "Generated from the types by `make docs`; nothing else can be."]
-    for group, members in groupby(entries, key=lambda entry: entry.group):
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.group, []).append(entry)
+    for group, members in groups.items():
         lines += ["", f"## {group}", "", "| name | what | why | type | sensitivity | where | kept |"]
         lines.append("|---|---|---|---|---|---|---|")
         lines += [_line([*same]) for _, same in groupby(members, key=lambda entry: replace(entry, name=""))]

@@ -102,10 +102,9 @@ class VerifyRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     v: _Version
     license: Annotated[LicensePart, declared("who asks, and the proof of a license", "verifies the license")]
-    telemetry: (
-        Annotated[Report, declared("the report; null where telemetry may not be sent", "shows how the product does")]
-        | None
-    )
+    telemetry: Annotated[
+        Report | None, declared("the report; null where telemetry may not be sent", "shows how the product does")
+    ]
 
 
 class RawVerifyRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +132,7 @@ class LicenseAnswer(msgspec.Struct, frozen=True, kw_only=True):
     code: Annotated[_Short, declared("the decision, one of a closed list", "tells programs what was decided")]
     tier: Annotated[Tier, declared("tier that holds", "decides what is paid for")]
     message: Annotated[_Sentence, declared("the decision in a sentence", "tells people what was decided")]
-    lease: Annotated[Lease, declared("what holds until when", "bridges outages")] | None
+    lease: Annotated[Lease | None, declared("what holds until when", "bridges outages")]
 
 
 class TelemetryAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,10 +141,9 @@ class TelemetryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     code: Annotated[
         _Short, declared("what became of the report, one of a closed list", "says whether to send it again")
     ]
-    receipt: (
-        Annotated[SignedReceipt, declared("the vendor's signature over the bytes received", "proves what arrived")]
-        | None
-    ) = None
+    receipt: Annotated[
+        SignedReceipt | None, declared("the vendor's signature over the bytes received", "proves what arrived")
+    ] = None
     rejected: Annotated[dict[_Short, Count], declared("rows refused, by reason", "shows what did not arrive")] = {}
 
 
