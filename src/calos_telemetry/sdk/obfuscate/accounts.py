@@ -21,7 +21,7 @@ _KEY: Final = (
     r"(?:[a-z]{1,16}[_.-])?r?(?:user|member|customer|employee|patient|subscriber|student|owner|actor|author|account|client|person|contact"
     r"|profile)(?:[ _.-]?(?:names?|ids?|uuid|no|number|pk|principal[ _.-]?name))?"
     r"|usr|uname|upn|logname|login(?:[ _.-]?(?:name|id))?|acct|uid|nick(?:name)?|s?am ?account ?name|assignee|principal(?:name)?"
-    r"|(?:created|updated|modified|approved|requested|reviewed|deleted|assigned)[_ ](?:by|to)(?:_id)?|impersonator|initiator|requester|invoker|subject|sub"
+    r"|(?:created|updated|modified|approved|requested|reviewed|deleted|assigned)[_ ](?:by|to)(?:_id)?|impersonator|sender|recipient|payee|payer|initiator|requester|invoker|subject|sub"
 )
 _STATED: Final = frozenset("account client person contact profile subject sub owner author".split())  # noqa: SIM905
 _NOBODY: Final = frozenset(
@@ -69,12 +69,12 @@ _ACTION: Final = (
     r"|message|notification|verification|permissions?|enrol\w{1,8})(?: \w{1,24})? (?:for|of)|(?:logged|signed|log|sign|running|run|executing)(?: in| on| job| task)? as|(?:message|mail|payment|comment|login) from"
     r"|impersonat\w{1,4}|acting as|(?:created|updated|modified|deleted|requested|approved|locked|owned|uploaded|edited|submitted|rejected"
     r"|cancell?ed|initiated|triggered|reported|signed|posted|sent|closed|started|stopped|executed|attempt|login|made|reviewed|paid|ordered) by:?"
-    r"|(?:assigned|granted|revoked|invited|sent|delivered|addressed|reply|denied) (?:to|from)|welcome(?: back)?,?|hello,?"
+    r"|roles? to|(?:assigned|granted|revoked|invited|sent|delivered|addressed|reply|denied) (?:to|from)|welcome(?: back)?,?|hello,?"
     r"|account|admin|member|subscriber|owner|author|imperson\w{1,6}"
 )
 _DOING: Final = (
     r"(?:has |is |was )?(?:logged|signed) (?:in|out|on|off|up)|has (?:joined|left)"
-    r"|is (?:not |already )?(?:a |an )?(?:member of|authori[sz]ed to|allowed to|banned|impersonating)"
+    r"|is (?:not |already )?(?:a |an )?(?:member of|authori[sz]ed to|allowed to|banned|impersonating|missing the)"
 )
 
 _ADMITTED: Final = r"(?=\s+(?:from\s+\S+\s+(?:port|ssh)|from\s+[\d\[]|\[preauth\]|by\s+\(uid))"
@@ -109,9 +109,10 @@ RULES: Final = (
         "user.prefix",
         USER,
         "the account in front of what sudo and cron report",
-        r"(?i)\S : (tty=|\d incorrect)|\) cmd \(|\(to \w+\) \S+ on |\] (fail|ok) login|[ug]id=\d+\(\w",
-        rf"(?i)(?<!\S)(?P<v>{_NAME}) : (?:tty=|\d incorrect)|\((?P<h>{_NAME})\) cmd \("
-        rf"|\(to \w{{1,32}}\) (?P<a>{_NAME}) on |\[(?P<b>{_NAME})\] (?:fail|ok) login|=\d{{1,9}}\((?P<c>{_NAME})\)",
+        r"(?i)\S : (tty=|\d incorrect|command not)|['\"]: no such user|:(user|federated-user)/\w|\]\\+\[\w|\) cmd \(|\(to \w+\) \S+ on |\] (fail|ok) login|[ug]id=\d+\(\w",
+        rf"(?i)(?<!\S)(?P<v>{_NAME}) : (?:tty=|\d incorrect|command not)|\((?P<h>{_NAME})\) cmd \("
+        rf"|\(to \w{{1,32}}\) (?P<a>{_NAME}) on |\[(?P<b>{_NAME})\] (?:fail|ok) login|=\d{{1,9}}\((?P<c>{_NAME})\)"
+        rf"|['\"](?P<d>{_NAME})['\"]: no such user|:(?:user|federated-user)/(?P<e>{_NAME})|\]\\{{1,2}}\[(?P<f>{_NAME})\]",
         _is_account,
         scan=True,
     ),
@@ -136,7 +137,7 @@ RULES: Final = (
         USER,
         "a name right behind the word `user`",
         r"(?i)\b(user([ _]?name)?|usr|nick(name)?)s?[\s:,]",
-        rf"(?i)\b(?<![.\\])(?:user(?:[ _]?name)?|usr|nick(?:name)?)s?(?: (?:with|id|name|named|called|of|is|was|account|not|found|does|exists?|disabled|locked|unknown|denied)){{0,4}}[:,]?\s{{1,2}}{_OPEN}(?=(?P<v>{_NAME}))",
+        rf"(?i)\b(?<![.\\])(?:user(?:[ _]?name)?|usr|nick(?:name)?)s?(?: (?:with|id|name|named|called|of|is|was|account|not|found|does|exists?|disabled|locked|unknown|denied|authenticated|authori[sz]ed|created|deleted|removed|added|updated|registered|verified|blocked|banned)){{0,4}}[:,]?\s{{1,2}}{_OPEN}(?=(?P<v>{_NAME}))",
         lambda match: not match["v"].isdigit() and _is_person(match),
     ),
     Rule(

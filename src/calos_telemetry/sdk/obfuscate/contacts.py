@@ -45,7 +45,7 @@ def _is_dialled(match: re.Match[str]) -> bool:
 
 _TELEPHONE: Final = (
     r"(?:tele)?phones?|mobile|cell(?:ular|phone)?|tel|telefono?|telepono|fax|whats ?app|msisdn|sms|handy|desk|cep|gsm"
-    r"|answering|reach(?:ed|able)?|dial(?:l?ed|l?ing)?|call(?:ed|ing|er)?|text(?:ed)?|messages?|landline|hotline|rufnummer"
+    r"|answering|reach(?:ed|able)?|dial(?:l?ed|l?ing)?|call(?:ed|ing|er)?|text(?:ed)?|messages?|landline|hotline|rufnummer|(?:sent|deliver(?:ed|y)?|forward(?:ed)?|code|otp|pin) to"
 )
 _NUMBER: Final = r"\+?\(?\d(?:[ ().\-/]{0,3}\d){6,14}(?:\s?(?:x|ext\.?)\s?\d{1,6})?"
 _EXTENSION: Final = r"(?:\s?(?:x|ext\.?|#)\s?\d{1,6})?"
@@ -154,8 +154,8 @@ RULES: Final = (
         "phone.labelled",
         PHONE,
         "a number that the word behind it calls a telephone number",
-        r"(?i)[+(]{0,2}\d([ ().\/-]{0,3}\d){6,14}(\s?(x|ext\.?)\s?\d+)?[\s(\[-]{0,2}(office|fax|mobile|cell|desk|landline|phone)",
-        rf"(?i)(?<![\d+(])(?<!\d[ .-])(?P<v>{_NUMBER})(?=[\s(\[-]{{0,2}}(?:office|fax|mobile|cell|desk|landline|phone)\b)",
+        r"(?i)[+(]{0,2}\d([ ().\/-]{0,3}\d){6,14}(\s?(x|ext\.?)\s?\d+)?[\s(\[-]{0,2}((is |was )?(not )?(an? )?(in)?(valid )?(phone|mobile)|office|fax|mobile|cell|desk|landline|phone)",
+        rf"(?i)(?<![\d+(])(?<!\d[ .-])(?P<v>{_NUMBER})(?=[\s(\[-]{{0,2}}(?:(?:is |was )?(?:not )?(?:an? )?(?:in)?(?:valid )?(?:phone|mobile)|office|fax|mobile|cell|desk|landline)\b)",
         _is_number,
     ),
     Rule(
