@@ -19,14 +19,11 @@ NAME: Final = "[NAME]"
 AMOUNT: Final = "[AMOUNT]"
 DEVICE: Final = "[DEVICE]"
 WALLET: Final = "[WALLET]"
-PATH: Final = "[PATH]"
-URL: Final = "[URL]"
 NUMBER: Final = "[NUMBER]"
 REDACTED: Final = "[REDACTED]"
 
 PLACEHOLDERS: Final[frozenset[str]] = frozenset(
-    {EMAIL, PHONE, CARD, IBAN, ID, IP, MAC, TOKEN, VALUE, USER, NAME, AMOUNT, DEVICE, WALLET, PATH, URL, NUMBER}
-    | {REDACTED},
+    {EMAIL, PHONE, CARD, IBAN, ID, IP, MAC, TOKEN, VALUE, USER, NAME, AMOUNT, DEVICE, WALLET, NUMBER} | {REDACTED},
 )
 """Every placeholder the functions of this package may write."""
 
