@@ -31,6 +31,12 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("country", "requests", "ISO 3166 code", "shows where", Sensitivity.INTERACTION, required=False),
     Counter("browser", "requests", "browser family", "decides support", Sensitivity.INTERACTION, required=False),
     Counter("os", "requests", "operating system family", "decides support", Sensitivity.INTERACTION, required=False),
+    Counter("slow_request", "requests that took a second or longer", "template", "shows what is slow"),
+    Counter("database_us", "µs that requests spent in the database", "empty", "shows where time goes", required=False),
+    Counter("database_queries", "queries that requests made", "empty", "shows where time goes", required=False),
+    Counter("slow_query", "queries over the threshold", "operation and table", "finds slow queries", required=False),
+    Counter("transaction", "transactions that succeeded", "name", "shows what the product does"),
+    Counter("failed_transaction", "transactions that failed", "name:category", "shows what breaks"),
     Counter("choice", "uses of a closed choice", "feature.key=value", "shows what is chosen", Sensitivity.INTERACTION),
 )
 

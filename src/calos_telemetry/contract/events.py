@@ -25,7 +25,11 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 OTHER_METHOD = "OTHER"
 UNMATCHED = "(unmatched)"
 STYLES = frozenset({"rest", "graphql", "rpc", "websocket", "page", "static"})
+METRICS = frozenset({"api_request", "slow_request", "database_query", "transaction", "failed_transaction"})
+SLOW_REQUEST_US = 1_000_000
 CATEGORIES = frozenset({"database", "network", "timeout", "validation", "authentication", "payment", "api", "other"})
+
+MAX_BUCKET = 4_000
 
 _INTERACTION = Sensitivity.INTERACTION
 _PSEUDONYMOUS = Sensitivity.PSEUDONYMOUS
@@ -36,6 +40,9 @@ Method = Annotated[
 Template = Annotated[
     str,
     declared("URL path with every identifier replaced by :id", "names the part of the product", max_length=MAX_PATH),
+]
+Inferred = Annotated[
+    bool, declared("whether the template was guessed, not told by a router", "keeps rare ones in the install")
 ]
 Status = Annotated[int, declared("HTTP status code", "tells success from failure", ge=0, le=999)]
 FeatureName = Annotated[
@@ -90,6 +97,17 @@ class ApiRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     os: Family | None = None
     style: Style = "rest"
     error: Category | None = None
+    inferred: Inferred = False
+    database_us: Annotated[
+        int,
+        declared("time spent in the database in µs", "shows where requests spend their time", required=False, ge=0,
+                 le=MAX_COUNT),
+    ] = 0  # fmt: skip
+    database_queries: Annotated[
+        int,
+        declared("number of database queries", "finds requests that ask too often", required=False, ge=0,
+                 le=MAX_COUNT),
+    ] = 0  # fmt: skip
 
 
 class FeatureUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -115,6 +133,7 @@ class ErrorEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stack: Annotated[str, declared("at most five scrubbed lines, innermost first", "locates the failure",
                                    required=False, max_length=MAX_STACK)] = ""  # fmt: skip
     path: Template | None = None
+    inferred: Inferred = False
     method: Method | None = None
     status: Status | None = None
     context: Annotated[
@@ -135,12 +154,24 @@ class SessionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class Performance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One measured operation that is not a request: a transaction, a database query."""
+    """One measured operation that is not a request (a transaction), or many of one name (database queries).
+
+    Of many, ``duration_us`` is the longest, and ``total_us`` and ``buckets`` are there.
+    """
 
     metric: Annotated[str, declared("what was measured, from a closed list", "shows what is slow", max_length=40)]
     duration_us: DurationUs
     name: Annotated[str, declared("name of the operation", "shows what is slow", max_length=MAX_NAME)] = ""
     success: Annotated[bool, declared("whether it succeeded", "shows what fails")] = True
+    error: Category | None = None
+    count: Annotated[int, declared("how many of them", "weighs the operation", ge=1, le=MAX_COUNT)] = 1
+    total_us: Annotated[int, declared("sum of durations in µs", "shows time lost", ge=0, le=MAX_COUNT)] | None = None
+    buckets: Annotated[
+        dict[Annotated[int, msgspec.Meta(ge=0, le=MAX_BUCKET)], Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)]],
+        declared("latency bucket → count (log-linear, 5 bits)", "gives percentiles that can be merged"),
+    ] | None = None  # fmt: skip
+    slow: Annotated[int, declared("how many took longer than the threshold", "finds slow queries", ge=0,
+                                  le=MAX_COUNT)] = 0  # fmt: skip
 
 
 Event: TypeAlias = ApiRequest | FeatureUsage | ErrorEvent | SessionEvent | Performance

@@ -10,7 +10,7 @@ import logging
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from calos_telemetry.contract.declarations import DeclarationError, Declarations
@@ -45,6 +45,7 @@ class Telemetry:
 
     ``features`` maps a prefix of a route template to the name of the feature behind it.  ``declarations`` says which
     features and metadata the application has; those of the file in ``CALOS_DECLARATIONS`` are added to it.
+    With ``feature_tags`` every tag of a route is a feature, not only one that is declared.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Telemetry:
         *,
         features: Mapping[str, str] | None = None,
         declarations: Declarations | None = None,
+        feature_tags: bool = False,
     ) -> None:
         global _latest  # noqa: PLW0603 - track_feature() finds the application's telemetry through it
         self.failures: Counter[str] = Counter()
@@ -62,6 +64,7 @@ class Telemetry:
         self.declarations = declarations
         self.declarations_problem: str | None = None
         self._features = features
+        self._feature_tags = feature_tags
         self._install: Install | None = None
         self._license: LicenseState | None = None
         self._lock = threading.Lock()
@@ -84,11 +87,18 @@ class Telemetry:
         self._declare()
         countries = Countries(self.settings.geo_database, self.settings.country_header)
         self.pipeline = Pipeline(
-            policy, identifiers, spool, self._features, declarations=self.declarations, countries=countries
+            policy,
+            identifiers,
+            spool,
+            self._features,
+            declarations=self.declarations,
+            countries=countries,
+            feature_tags=self._feature_tags,
         )
         self._schedule = Schedule(
             [
                 Job("bring the spool to the disk", _SYNC_SECONDS, spool.sync),
+                Job("write down the database queries", _SYNC_SECONDS, self.pipeline.write_queries),
                 Job("drain the spool", self.settings.drain_seconds, self._drain),
                 Job("verify the license", _VERIFY_SECONDS, self._verify),
             ]
@@ -139,21 +149,18 @@ class Telemetry:
         self, facts: RequestFacts | None, name: str, metadata: Mapping[str, object] | None = None
     ) -> bool:
         """Record one use of a feature; false when it was not recorded.  Never raises."""
-        try:
-            recorded = self.pipeline is not None and self.pipeline.feature(name, metadata, facts)
-        except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
-            self.swallow(error)
-            return False
-        if recorded:
-            self._schedule.start()
-        return recorded
+        return self.attempt(lambda pipeline: pipeline.feature(name, metadata, facts))
 
     def track_error(
         self, facts: RequestFacts | None, error: BaseException, context: Mapping[str, object] | None = None
     ) -> bool:
         """Record a failure that the application caught; false when it was not recorded.  Never raises."""
+        return self.attempt(lambda pipeline: pipeline.error(error, facts, context))
+
+    def attempt(self, record: Callable[[Pipeline], bool]) -> bool:
+        """Let ``record`` record something; false when it was not recorded.  Never raises."""
         try:
-            recorded = self.pipeline is not None and self.pipeline.error(error, facts, context)
+            recorded = self.pipeline is not None and record(self.pipeline)
         except Exception as failure:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
             self.swallow(failure)
             return False
@@ -163,6 +170,8 @@ class Telemetry:
 
     def flush(self) -> int:
         """Move everything spooled by any process into the database now; return how many events that were."""
+        if self.pipeline is not None:
+            self.pipeline.write_queries()
         return self.install.drain(patience=_FLUSH_PATIENCE).events
 
     def summary(self, hours: int = 24) -> dict[str, Any]:
@@ -186,6 +195,7 @@ class Telemetry:
         """Stop the background thread and let the files go.  Optional: nothing is lost without it."""
         self._schedule.stop()
         if self.pipeline is not None:
+            self.pipeline.write_queries()
             self.pipeline.spool.close()
         if self._install is not None:
             self._install.close()

@@ -1,6 +1,6 @@
-"""What an application calls by hand: ``track_feature`` and ``track_error``.
+"""What an application calls by hand: ``track_feature``, ``track_error`` and ``track_choice``.
 
-Both work in sync and async code, in threads and outside any request, return at once, and never raise.  What they return
+All work in sync and async code, in threads and outside any request, return at once, and never raise.  What they return
 may be awaited or not: an ``await`` that somebody is used to writing changes nothing.
 """
 
@@ -30,6 +30,7 @@ class Tracked:
         return self
 
 
+_HOLDERS = ("scope", "environ", "META")
 _YES = Tracked(recorded=True)
 _NO = Tracked(recorded=False)
 
@@ -57,9 +58,25 @@ def track_error(request: object, error: BaseException, context: Mapping[str, obj
     return _YES if telemetry.track_error(_facts_of(request), error, context) else _NO
 
 
+def track_choice(name: str, value: str) -> Tracked:
+    """Record what was chosen of a closed choice: ``track_choice("theme", "midnight")``.
+
+    Kept when ``name`` and ``value`` are declared (built in, or by the application); otherwise it counts as ``[REDACTED]``.
+    """
+    telemetry = latest_telemetry()
+    if telemetry is None:
+        return _NO
+    facts = current.get()
+    return _YES if telemetry.attempt(lambda pipeline: pipeline.choice(name, value, facts)) else _NO
+
+
 def _facts_of(request: object) -> RequestFacts | None:
-    for holder in (request, *(getattr(request, name, None) for name in ("scope", "environ", "META"))):
-        facts = holder.get(FACTS) if isinstance(holder, dict) else None
-        if isinstance(facts, RequestFacts):
-            return facts
+    if request is not None:
+        try:
+            for holder in (request, *(getattr(request, name, None) for name in _HOLDERS)):
+                facts = holder.get(FACTS) if isinstance(holder, dict) else None
+                if isinstance(facts, RequestFacts):
+                    return facts
+        except Exception:  # noqa: BLE001 - whatever was handed to us as a request, the current one is the answer
+            return current.get()
     return current.get()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from calos_telemetry.clock import date_of, hour_of
 from calos_telemetry.contract.counters import COUNTER_NAMES
-from calos_telemetry.contract.events import ApiRequest, ErrorEvent, Event, FeatureUsage, Performance
+from calos_telemetry.contract.events import METRICS, ApiRequest, ErrorEvent, Event, FeatureUsage, Performance
 from calos_telemetry.contract.histogram import bucket_of, value_of
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.sdk.rollup.performance import read_histogram
@@ -48,14 +49,37 @@ failures = st.builds(
     path=st.sampled_from((None, *PATHS)),
 )
 operations = st.builds(
-    Performance, metric=st.just("transaction"), name=st.just("checkout"), duration_us=st.integers(0, 1_000_000)
+    Performance,
+    metric=st.just("transaction"),
+    name=st.just("checkout"),
+    duration_us=st.integers(0, 1_000_000),
+    success=st.booleans(),
 )
+durations = st.lists(st.integers(0, 10_000_000), min_size=1, max_size=20)
+
+
+def queries_of(durations: list[int], slow_us: int = 200_000) -> Performance:
+    """Return what the process writes down for these durations."""
+    return Performance(
+        metric="database_query",
+        name="SELECT orders",
+        duration_us=max(durations),
+        count=len(durations),
+        total_us=sum(durations),
+        buckets=dict(Counter(map(bucket_of, durations))),
+        slow=sum(each >= slow_us for each in durations),
+    )
+
+
+queries = st.builds(queries_of, durations)
 moments = st.integers(NOON - 3 * IDLE_MS, NOON + 3 * IDLE_MS)
 
 
 @st.composite
 def arrivals(draw: st.DrawFn) -> list[Stored]:
-    pairs = draw(st.lists(st.tuples(moments, st.one_of(requests, features, failures, operations)), max_size=30))
+    pairs = draw(
+        st.lists(st.tuples(moments, st.one_of(requests, features, failures, operations, queries)), max_size=30)
+    )
     return [Stored(f"{number:032x}", at, event) for number, (at, event) in enumerate(pairs)]
 
 
@@ -102,6 +126,50 @@ def test_rows_equal_a_plain_count(store: Store, events: list[Stored]) -> None:
         if row[2] == "api_request":
             histograms.update({(row[1], bucket): n for bucket, n in read_histogram(row[9]).items()})
     assert histograms == measured
+
+
+@settings(max_examples=40, deadline=None)
+@given(durations=durations, cuts=st.sets(st.integers(1, 19)))
+def test_queries_counted_together_give_the_rows_of_queries_counted_apart(
+    store: Store, durations: list[int], cuts: set[int]
+) -> None:
+    """However the queries of a process are cut into records, the rows of performance and counters are the same."""
+    edges = [0, *sorted(cut for cut in cuts if cut < len(durations)), len(durations)]
+    parts = [durations[start:end] for start, end in pairwise(edges)]
+    tables = ("telemetry_performance", "telemetry_aggregates")
+    together = store([stored((NOON, queries_of(durations)))])
+    apart = store([stored(*((NOON, queries_of(part)) for part in parts))])
+    assert [apart[table] for table in tables] == [together[table] for table in tables]
+
+
+def test_slow_requests_and_failed_transactions_are_series_of_their_own(store: Store) -> None:
+    """A request of a second or more is also a slow request; a failed transaction does not spoil the latency of the others."""
+    rows = store(
+        [
+            stored(
+                (NOON, request(duration_us=999_999)),
+                (NOON, request(duration_us=1_000_000, database_us=900, database_queries=3)),
+                (NOON, Performance(metric="transaction", name="checkout", duration_us=5)),
+                (
+                    NOON,
+                    Performance(metric="transaction", name="checkout", duration_us=7, success=False, error="payment"),
+                ),
+            )
+        ]
+    )
+    series = {row[2]: (row[4], row[6], row[7]) for row in rows["telemetry_performance"]}
+    assert series == {
+        "api_request": ("/", 2, 1_999_999),
+        "slow_request": ("/", 1, 1_000_000),
+        "transaction": ("checkout", 1, 5),
+        "failed_transaction": ("checkout", 1, 7),
+    }
+    assert series.keys() <= METRICS
+    counted = {(row[2], row[3]): row[4] for row in rows["telemetry_aggregates"]}
+    assert counted["slow_request", "/"] == 1
+    assert counted["failed_transaction", "checkout:payment"] == counted["transaction", "checkout"] == 1
+    assert (counted["database_us", ""], counted["database_queries", ""]) == (900, 3)
+    assert {name for name, _ in counted} <= COUNTER_NAMES
 
 
 def stored(*events: tuple[int, Event]) -> list[Stored]:

@@ -11,7 +11,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from calos_telemetry.clock import now_ms
-from calos_telemetry.sdk.middleware.asgi_routes import route_of
+from calos_telemetry.sdk.middleware.asgi_routes import route_of, tags_of
 from calos_telemetry.sdk.protocols import AsgiApp, Message, Receive, Scope, Send
 from calos_telemetry.sdk.record.facts import RequestFacts, current
 
@@ -84,6 +84,8 @@ class TelemetryMiddleware:
     def _finish(self, facts: RequestFacts, scope: Scope, root: str) -> None:
         try:
             facts.route = route_of(scope, root)
+            if facts.pipeline.features.reads_tags:
+                facts.tags = tags_of(scope)
             facts.user, facts.session = _who(scope)
             self.telemetry.record(facts)
         except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application

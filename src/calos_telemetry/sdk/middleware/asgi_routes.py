@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,14 +22,23 @@ def route_of(scope: MutableMapping[str, Any], root: str) -> str | None:
     return _patterns(scope["app"]).get(id(endpoint))
 
 
+def tags_of(scope: MutableMapping[str, Any]) -> Sequence[object]:
+    """Return the tags of the FastAPI route that answered, with those of the routers around it."""
+    tags = getattr(_included(scope) or scope.get("route"), "tags", None)
+    return tags if isinstance(tags, list) else ()
+
+
 def _path_of(scope: MutableMapping[str, Any]) -> str | None:
     """Return the pattern of a FastAPI route; of one below ``include_router`` with the prefixes it was included under."""
-    route = scope.get("route")
-    included = scope["fastapi"].get("effective_route_context") if "fastapi" in scope else None
+    route, included = scope.get("route"), _included(scope)
     if included is not None:
         route = included.starlette_route or included
     path = getattr(route, "path", None)
     return path if isinstance(path, str) else None
+
+
+def _included(scope: MutableMapping[str, Any]) -> Any:
+    return scope["fastapi"].get("effective_route_context") if "fastapi" in scope else None
 
 
 @lru_cache(maxsize=64)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+Query: TypeAlias = tuple[str, int]
+"""One database query: operation and table, µs."""
 
 if TYPE_CHECKING:
     from calos_telemetry.sdk.record.pipeline import Pipeline
@@ -18,17 +22,20 @@ class RequestFacts:
         "country",
         "duration_us",
         "error",
+        "feature",
         "host",
         "is_page",
         "method",
         "path",
         "pipeline",
         "private",
+        "queries",
         "request_bytes",
         "response_bytes",
         "route",
         "session",
         "status",
+        "tags",
         "user",
         "user_agent",
     )
@@ -52,6 +59,9 @@ class RequestFacts:
         self.private = False
         self.is_page = False
         self.error: BaseException | None = None
+        self.feature: str | None = None  # what @feature says
+        self.tags: Sequence[object] = ()  # of the route, as the framework keeps them
+        self.queries: list[Query] | None = []  # taken out when the request is recorded
 
 
 current: ContextVar[RequestFacts | None] = ContextVar("calos_telemetry_request", default=None)

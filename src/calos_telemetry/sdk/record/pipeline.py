@@ -12,11 +12,12 @@ without the database and without the network:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from calos_telemetry.clock import now_ms
 from calos_telemetry.contract.declarations import Declarations
 from calos_telemetry.contract.events import (
+    CATEGORIES,
     METHODS,
     OTHER_METHOD,
     UNMATCHED,
@@ -24,6 +25,7 @@ from calos_telemetry.contract.events import (
     ErrorEvent,
     Event,
     FeatureUsage,
+    Performance,
     to_record,
 )
 from calos_telemetry.contract.fields import MAX_MESSAGE, MAX_NAME, MAX_STACK
@@ -38,12 +40,15 @@ from calos_telemetry.sdk.obfuscate.routes import template_of_route
 from calos_telemetry.sdk.obfuscate.stacks import obfuscate_stack
 from calos_telemetry.sdk.policy.decision import Decision, Policy
 from calos_telemetry.sdk.record.countries import Countries
-from calos_telemetry.sdk.record.facts import RequestFacts
+from calos_telemetry.sdk.record.facts import Query, RequestFacts
+from calos_telemetry.sdk.record.queries import QueryTally
 from calos_telemetry.sdk.record.spool import Spool
 from calos_telemetry.sdk.record.styles import style_of
+from calos_telemetry.sdk.record.usage import UsedFeatures
 
 _NO_ROUTE = frozenset({404, 405})
 _FIRST_FAILURE = 400
+_MOST_QUERIES = 10_000  # of one request
 
 
 class Pipeline:
@@ -58,6 +63,7 @@ class Pipeline:
         *,
         declarations: Declarations | None = None,
         countries: Countries | None = None,
+        feature_tags: bool = False,
     ) -> None:
         """``features`` maps a prefix of a route template to the name of the feature behind it."""
         self.policy = policy
@@ -67,16 +73,18 @@ class Pipeline:
         self._declarations = declarations or Declarations()
         self._hash_user = identifiers.user
         self._hash_session = identifiers.session
-        self._features = sorted((features or {}).items(), key=lambda item: -len(item[0]))
-        self._feature_of: dict[str, str | None] = {}
+        self.features = UsedFeatures(features or {}, self._declarations.features, any_tag=feature_tags)
+        self.tally = QueryTally()
         self._host_seen: Decision | None = None
 
     def request(self, facts: RequestFacts) -> bool:
         """Record an answered request; true when it is in the spool."""
         if not self._may_record(facts):
+            facts.queries = None
             return False
         path = template_of(facts)
         user, session = self._who(facts)
+        queries, facts.queries = facts.queries, None  # what the request's tasks ask from now on is nobody's
         client = client_of(facts.user_agent)
         event = ApiRequest(
             method=facts.method if facts.method in METHODS else OTHER_METHOD,
@@ -85,7 +93,7 @@ class Pipeline:
             duration_us=facts.duration_us,
             request_bytes=facts.request_bytes,
             response_bytes=facts.response_bytes,
-            feature=self._feature(path),
+            feature=self.features.of(path, facts),
             user=user,
             session=session,
             country=self.countries.of(facts.address, facts.country) if self.countries.known else None,
@@ -93,7 +101,14 @@ class Pipeline:
             os=client.os,
             style=style_of(path, facts.is_page),
             error=categorise_status(facts.status) if facts.status >= _FIRST_FAILURE else None,
+            inferred=facts.route is None and path != UNMATCHED,
+            database_us=sum(duration_us for _, duration_us in queries) if queries else 0,
+            database_queries=len(queries) if queries else 0,
         )
+        if queries:
+            self.tally.add(queries)
+        if self.tally and facts.at >= self.tally.due:
+            self.write_queries()
         recorded = self._append(facts.at, event)
         if facts.error is not None:
             self.error(facts.error, facts)
@@ -112,6 +127,10 @@ class Pipeline:
         )
         return self._append(now_ms(), event)
 
+    def choice(self, name: str, value: object, facts: RequestFacts | None) -> bool:
+        """Record what was chosen of a closed choice; the choice is the feature, and its key."""
+        return self.feature(name, {name: value}, facts)
+
     def error(
         self, error: BaseException, facts: RequestFacts | None, context: Mapping[str, object] | None = None
     ) -> bool:
@@ -125,6 +144,7 @@ class Pipeline:
             message=obfuscate_message(_text_of(error))[:MAX_MESSAGE],
             stack=obfuscate_stack(error)[:MAX_STACK],
             path=template_of(facts) if facts else None,
+            inferred=facts is not None and facts.route is None,
             method=facts.method if facts and facts.method in METHODS else None,
             status=facts.status if facts and facts.status else None,
             context=obfuscate_metadata(context, self._declarations) if context else {},
@@ -132,6 +152,41 @@ class Pipeline:
             session=session,
         )
         return self._append(now_ms(), event)
+
+    def transaction(
+        self, name: str, duration_us: int, facts: RequestFacts | None, failure: BaseException | str | None = None
+    ) -> bool:
+        """Record a transaction that ended; ``failure`` is the exception that ended it, or a category."""
+        if not self._may_record(facts):
+            return False
+        event = Performance(
+            metric="transaction",
+            name=feature_name(name),
+            duration_us=duration_us,
+            success=failure is None,
+            error=_category_of(failure),
+        )
+        return self._append(now_ms(), event)
+
+    def query(self, name: str, duration_us: int, facts: RequestFacts | None) -> None:
+        """Count a database query by operation and table; it is written down with its request, or a little later."""
+        queries = None if facts is None else facts.queries
+        if queries is not None and len(queries) < _MOST_QUERIES:
+            queries.append((name, duration_us))
+        elif self._may_record(facts):
+            self.loose_queries(((name, duration_us),))
+
+    def loose_queries(self, queries: Iterable[Query]) -> None:
+        """Count database queries that belong to no request, or to one that asks too often to remember each."""
+        self.tally.add(queries)
+        if (now := now_ms()) >= self.tally.due:
+            self.write_queries(now)
+
+    def write_queries(self, now: int | None = None) -> None:
+        """Write the database queries counted so far to the spool."""
+        at = now_ms() if now is None else now
+        for event in self.tally.take(at):
+            self._append(at, event)
 
     def _may_record(self, facts: RequestFacts | None) -> bool:
         if facts is not None:
@@ -148,13 +203,6 @@ class Pipeline:
             return None, None
         return self._hash_user(facts.user), self._hash_session(facts.session)
 
-    def _feature(self, path: str) -> str | None:
-        if not self._features:
-            return None
-        if path not in self._feature_of and len(self._feature_of) < 4_096:  # noqa: PLR2004 - bounded memory
-            self._feature_of[path] = next((name for prefix, name in self._features if path.startswith(prefix)), None)
-        return self._feature_of.get(path)
-
     def _append(self, at: int, event: Event) -> bool:
         return self.spool.append(to_record(at, event))
 
@@ -169,6 +217,12 @@ def template_of(facts: RequestFacts) -> str:
     if facts.status in _NO_ROUTE:
         return UNMATCHED
     return obfuscate_path(facts.path)
+
+
+def _category_of(failure: BaseException | str | None) -> str | None:
+    if failure is None or isinstance(failure, BaseException):
+        return None if failure is None else categorise(failure)
+    return failure if type(failure) is str and failure in CATEGORIES else "other"
 
 
 def _text_of(error: BaseException) -> str:

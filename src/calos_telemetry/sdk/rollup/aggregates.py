@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection
 
 from calos_telemetry.clock import date_of, to_datetime
-from calos_telemetry.contract.events import ApiRequest, ErrorEvent, FeatureUsage
+from calos_telemetry.contract.events import SLOW_REQUEST_US, ApiRequest, ErrorEvent, FeatureUsage, Performance
 from calos_telemetry.sdk.rollup.batch import Batch
 from calos_telemetry.sdk.rollup.features import uses
 from calos_telemetry.store.tables import aggregates
@@ -51,6 +51,8 @@ def counted(batch: Batch) -> Iterator[Counted]:
         yield from _of_choices(at, usage)
     for at, error in batch.of(ErrorEvent):
         yield at, "error", error.category, 1
+    for at, operation in batch.of(Performance):
+        yield from _of_operation(at, operation)
 
 
 def _of_request(at: int, request: ApiRequest) -> Iterator[Counted]:
@@ -63,6 +65,19 @@ def _of_request(at: int, request: ApiRequest) -> Iterator[Counted]:
     for counter, key in (("country", request.country), ("browser", request.browser), ("os", request.os)):
         if key is not None:
             yield at, counter, key, 1
+    yield at, "database_us", "", request.database_us
+    yield at, "database_queries", "", request.database_queries
+    if request.duration_us is not None and request.duration_us >= SLOW_REQUEST_US:
+        yield at, "slow_request", request.path, 1
+
+
+def _of_operation(at: int, operation: Performance) -> Iterator[Counted]:
+    yield at, "slow_query", operation.name, operation.slow
+    if operation.metric == "transaction":
+        if operation.success:
+            yield at, "transaction", operation.name, 1
+        else:
+            yield at, "failed_transaction", f"{operation.name}:{operation.error or 'other'}", 1
 
 
 def _of_choices(at: int, usage: FeatureUsage) -> Iterator[Counted]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from calos_telemetry.clock import hour_of
-from calos_telemetry.contract.events import ApiRequest, Performance
+from calos_telemetry.contract.events import SLOW_REQUEST_US, ApiRequest, Performance
 from calos_telemetry.contract.histogram import Histogram, bucket_of, merge
 from calos_telemetry.sdk.rollup.batch import Batch
 from calos_telemetry.store.tables import performance
@@ -35,6 +35,16 @@ class Series(NamedTuple):
     status: int
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One or more durations in µs: how many, their sum, the longest, and how they are spread."""
+
+    count: int
+    total: int
+    max: int
+    histogram: Mapping[int, int]
+
+
 @dataclass(slots=True)
 class _Latencies:
     count: int = 0
@@ -42,32 +52,49 @@ class _Latencies:
     max: int = 0
     histogram: Histogram = field(default_factory=dict)
 
-    def add(self, duration_us: int) -> None:
-        self.count += 1
-        self.total += duration_us
-        self.max = max(self.max, duration_us)
-        bucket = bucket_of(duration_us)
-        self.histogram[bucket] = self.histogram.get(bucket, 0) + 1
+    def add(self, measured: Measured) -> None:
+        self.count += measured.count
+        self.total += measured.total
+        self.max = max(self.max, measured.max)
+        merge(self.histogram, measured.histogram)
 
 
 def roll_up(connection: Connection, batch: Batch) -> None:
     """Add the batch's durations to ``telemetry_performance``."""
     latencies: dict[Series, _Latencies] = {}
-    for series, duration_us in measurements(batch):
-        latencies.setdefault(series, _Latencies()).add(duration_us)
+    for series, measured in measurements(batch):
+        latencies.setdefault(series, _Latencies()).add(measured)
     for series, histogram in _stored(connection, batch.install_id, latencies):
         merge(latencies[series].histogram, histogram)
     add_up(connection, performance, [_row(batch, series, it) for series, it in latencies.items()], _HOW)
 
 
-def measurements(batch: Batch) -> Iterator[tuple[Series, int]]:
-    """Yield ``(series, µs)`` for each request and each measured operation."""
+def measurements(batch: Batch) -> Iterator[tuple[Series, Measured]]:
+    """Yield ``(series, durations)`` for each request, once more for a slow one, and for each measured operation."""
     for at, request in batch.of(ApiRequest):
         if request.duration_us is None:
             continue
-        yield Series(hour_of(at), "api_request", request.method, request.path, request.status), request.duration_us
+        series, measured = (hour_of(at), request.method, request.path, request.status), _one(request.duration_us)
+        yield Series(series[0], "api_request", *series[1:]), measured
+        if request.duration_us >= SLOW_REQUEST_US:
+            yield Series(series[0], "slow_request", *series[1:]), measured
     for at, operation in batch.of(Performance):
-        yield Series(hour_of(at), operation.metric, "", operation.name, 0), operation.duration_us
+        yield Series(hour_of(at), _metric_of(operation), "", operation.name, 0), _measured(operation)
+
+
+def _metric_of(operation: Performance) -> str:
+    """Return the metric; failures are series of their own, so that they neither hide nor spoil the latencies."""
+    return operation.metric if operation.success else f"failed_{operation.metric}"
+
+
+def _measured(operation: Performance) -> Measured:
+    if operation.buckets is None or operation.total_us is None:
+        return _one(operation.duration_us)
+    return Measured(operation.count, operation.total_us, operation.duration_us, operation.buckets)
+
+
+def _one(duration_us: int) -> Measured:
+    return Measured(1, duration_us, duration_us, {bucket_of(duration_us): 1})
 
 
 def _stored(connection: Connection, install_id: str, wanted: Iterable[Series]) -> Iterator[tuple[Series, Histogram]]:
