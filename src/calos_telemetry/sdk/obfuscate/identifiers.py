@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 import uuid
@@ -21,6 +22,7 @@ SECRET_BYTES: Final = 32
 _HASH_DIGITS: Final = 16  # hexadecimal: 64 bits, no collision expected below a thousand million users
 _CACHED: Final = 2048
 _LONGEST: Final = 1024  # bytes of an identifier that count
+_BLOCK: Final = 64  # bytes of a SHA-256 block
 _USER: Final = b"calos user\0"
 _SESSION: Final = b"calos session\0"
 _ANONYMOUS: Final = b"calos anonymous session\0"
@@ -70,15 +72,23 @@ def obfuscate_user_id(value: object, secret: bytes) -> str | None:
 
 
 class _Hash:
-    """One context's hash.  The key is derived once; each call copies its prepared state."""
+    """One context's HMAC-SHA-256 with its two inner states prepared once (RFC 2104, section 4).
+
+    Most identifiers of a busy site are seen for the first time, so this runs twice a request: copying the states costs
+    half of what :mod:`hmac` does.
+    """
 
     def __init__(self, secret: bytes, context: bytes) -> None:
-        self._keyed = hmac.new(hmac.digest(secret, context, "sha256"), digestmod="sha256")
+        key = hmac.digest(secret, context, "sha256").ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
 
     def __call__(self, plain: bytes) -> str:
-        keyed = self._keyed.copy()
-        keyed.update(plain)
-        return keyed.hexdigest()[:_HASH_DIGITS]
+        inner = self._inner.copy()
+        inner.update(plain)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest()[:_HASH_DIGITS]
 
 
 def _plain(value: object) -> bytes | None:
