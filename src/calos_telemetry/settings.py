@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from calos_telemetry.errors import SettingsError
 
 DEFAULT_SERVER = "https://license.calos.sh"
+_POSTGRES = "postgresql://user:password@host/database"
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
@@ -36,12 +37,16 @@ class Settings:
     app_version: str = "0"  # CALOS_APP_VERSION: version of the application, reported with every verification
     drain_seconds: float = 300.0  # CALOS_DRAIN_SECONDS: how often the spool is moved into the database
     declarations: Path | None = None  # CALOS_DECLARATIONS: TOML file that declares features and metadata keys
+    database_url: str | None = field(default=None, repr=False)  # TELEMETRY_DATABASE_URL: PostgreSQL instead of SQLite
+    database_schema: str | None = None  # TELEMETRY_DATABASE_SCHEMA: schema of its tables (calos_telemetry)
     geo_database: Path | None = None  # CALOS_GEO_DATABASE: MMDB file from which a request's country is read
     country_header: str | None = None  # CALOS_COUNTRY_HEADER: header in which a trusted proxy tells country or address
 
     def __post_init__(self) -> None:
         """Check what can be checked without touching the disk.  Raises :class:`SettingsError`."""
         _check_url("CALOS_LICENSE_SERVER", self.server)
+        if self.database_url is not None and not self.database_url.startswith(("postgresql://", "postgres://")):
+            raise SettingsError(f"TELEMETRY_DATABASE_URL is of another kind: give {_POSTGRES}")
         if self.drain_seconds <= 0:
             raise SettingsError(f"CALOS_DRAIN_SECONDS is {self.drain_seconds}: give a number of seconds above 0")
         if self.country_header is not None and _HEADER.fullmatch(self.country_header) is None:
@@ -62,6 +67,8 @@ class Settings:
             app_version=env.get("CALOS_APP_VERSION") or "0",
             drain_seconds=_number(env, "CALOS_DRAIN_SECONDS", 300.0),
             declarations=_path(env, "CALOS_DECLARATIONS"),
+            database_url=env.get("TELEMETRY_DATABASE_URL") or None,
+            database_schema=env.get("TELEMETRY_DATABASE_SCHEMA") or None,
             geo_database=_path(env, "CALOS_GEO_DATABASE"),
             country_header=env.get("CALOS_COUNTRY_HEADER") or None,
         )

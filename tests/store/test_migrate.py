@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, inspect, text
+from tests.conftest import ENGINES, Open
 
 from calos_telemetry.errors import StoreError
 from calos_telemetry.store import migrate
-from calos_telemetry.store.database import open_sqlite
+from calos_telemetry.store.database import open_sqlite, writing
 from calos_telemetry.store.migrate import INSTALL, LICENSES, TELEMETRY, VENDOR, Schema
 
 SCHEMAS = (TELEMETRY, INSTALL, VENDOR, LICENSES)
@@ -29,8 +31,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "data.db"
 
 
-def tables_of(engine: Engine) -> set[str]:
-    return set(inspect(engine).get_table_names())
+def objects_of(engine: Engine) -> set[str]:
+    """Return the names of all tables, views and functions."""
+    there = inspect(engine)
+    names = {*there.get_table_names(), *there.get_view_names()}
+    if engine.dialect.name == "postgresql":
+        own = text("SELECT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace")
+        with engine.connect() as connection:
+            names.update(connection.scalars(own))
+    return names
 
 
 def differences(engine: Engine, schemas: tuple[Schema, ...]) -> list[object]:
@@ -49,11 +58,10 @@ def differences(engine: Engine, schemas: tuple[Schema, ...]) -> list[object]:
 
 
 @pytest.mark.parametrize("schemas", TOGETHER)
-def test_migrations_make_exactly_the_declared_tables(path: Path, schemas: tuple[Schema, ...]) -> None:
+@pytest.mark.parametrize("kind", ENGINES)
+def test_migrations_make_exactly_the_declared_tables(kind: str, open_on: Open, schemas: tuple[Schema, ...]) -> None:
     """After all migrations nothing is left that autogenerate would change: tables, columns, types, indexes, keys."""
-    engine = open_sqlite(path, *schemas)
-    assert differences(engine, schemas) == []
-    engine.dispose()
+    assert differences(open_on(kind, *schemas), schemas) == []
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
@@ -69,19 +77,19 @@ def test_rowids_are_left_out_where_the_tables_say_so(path: Path, schema: Schema)
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_up_down_up_ends_where_it_began(path: Path, schema: Schema) -> None:
+@pytest.mark.parametrize("kind", ENGINES)
+def test_up_down_up_ends_where_it_began(kind: str, open_on: Open, schema: Schema) -> None:
     """Every migration can be undone, to an empty database, and done again."""
-    engine = open_sqlite(path, schema)
-    full = tables_of(engine)
+    engine = open_on(kind, schema)
+    full = objects_of(engine)
     config = migrate._config(schema)
-    with engine.connect() as connection:
+    with writing(engine) as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
-    assert tables_of(engine) == {schema.version_table}
-    migrate.migrate(engine, schema, lock=path.with_suffix(".lock"))
-    assert tables_of(engine) == full
+    assert objects_of(engine) == {schema.version_table}
+    migrate.migrate(engine, schema, exclusive=nullcontext)
+    assert objects_of(engine) == full
     assert differences(engine, (schema,)) == []
-    engine.dispose()
 
 
 def test_opening_again_changes_nothing(path: Path) -> None:

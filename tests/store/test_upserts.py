@@ -9,18 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, Table, create_engine, delete, select
 from sqlalchemy.pool import StaticPool
+from tests.conftest import ENGINES
 
 from calos_telemetry.store import tables
+from calos_telemetry.store.migrate import TELEMETRY
+from calos_telemetry.store.postgres import open_postgres
 from calos_telemetry.store.upserts import add_up, insert_new, keep_newest
 
 VENDOR_TABLES = [tables.features, tables.errors, tables.performance, tables.aggregates]
 
 
-@pytest.fixture(scope="module")
-def engine() -> Any:
-    """Return the tables in memory."""
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    tables.telemetry.create_all(engine)
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Any:
+    """Return the tables in memory, and in a schema of PostgreSQL."""
+    if request.param == "postgresql":
+        engine = open_postgres(request.getfixturevalue("postgres_url"), TELEMETRY, schema="upserts")
+    else:
+        engine = create_engine("sqlite://", poolclass=StaticPool)
+        tables.telemetry.create_all(engine)
     yield engine
     engine.dispose()
 

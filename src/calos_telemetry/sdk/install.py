@@ -36,7 +36,7 @@ from calos_telemetry.sdk.record.storing import DROPPED, STORED
 from calos_telemetry.sdk.report.check import Finding, check_ledger
 from calos_telemetry.sdk.report.ledger import Entry, Ledger
 from calos_telemetry.settings import Settings
-from calos_telemetry.store.database import open_sqlite
+from calos_telemetry.store.database import open_database
 from calos_telemetry.store.install_tables import books
 from calos_telemetry.store.migrate import INSTALL, TELEMETRY
 from calos_telemetry.store.summary import summarise
@@ -59,7 +59,9 @@ class Install:
         self.license_key, self.license_problem = read_license(settings)
         self.policy_tier = _proven_tier(self.license_key)
         self.policy = Policy(settings, self.policy_tier)
-        self.engine: Engine = open_sqlite(settings.home / DATABASE, TELEMETRY, INSTALL)
+        self.engine: Engine = open_database(
+            settings.database_url, settings.home / DATABASE, TELEMETRY, INSTALL, schema=settings.database_schema
+        )
         self.ledger = Ledger(self.engine)
 
     @property

@@ -1,4 +1,4 @@
-"""Opening a database: SQLite with a rollback journal and full sync, migrated before first use.
+"""Opening a database: SQLite with a rollback journal and full sync, or PostgreSQL; migrated before first use.
 
 Why not WAL: a drain is one transaction every few minutes, WAL before SQLite 3.51.3 can lose committed transactions
 when two connections write and checkpoint at once, and only ``synchronous=FULL`` makes it safe to delete a spool file
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -18,7 +16,10 @@ from sqlalchemy.exc import DatabaseError
 
 from calos_telemetry.errors import StoreError
 from calos_telemetry.private_files import ensure_directory
-from calos_telemetry.store.migrate import Schema, migrate
+from calos_telemetry.store.migrate import Schema, file_lock, migrate
+from calos_telemetry.store.transactions import writing
+
+__all__ = ["open_database", "open_sqlite", "writing"]
 
 BUSY_SECONDS = 30.0
 
@@ -36,18 +37,23 @@ def open_sqlite(path: Path, *schemas: Schema, busy_seconds: float = BUSY_SECONDS
     event.listen(engine, "begin", _begin)
     try:
         for schema in schemas:
-            migrate(engine, schema, lock=path.with_suffix(".lock"))
+            migrate(engine, schema, exclusive=lambda: file_lock(path.with_suffix(".lock")))
     except DatabaseError as error:
         engine.dispose()
         raise StoreError(f"{path} cannot be used as a database ({error.orig}): move it aside or restore it") from None
     return engine
 
 
-@contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """One transaction that takes the write lock at once, so that it can never fail half way for want of it."""
-    with engine.connect().execution_options(calos_write=True) as connection, connection.begin():
-        yield connection
+def open_database(url: str | None, path: Path, *schemas: Schema, schema: str | None = None) -> Engine:
+    """Open the PostgreSQL at ``url``, in ``schema``; without a URL the SQLite file at ``path``.
+
+    Raises :class:`StoreError`, and :class:`SettingsError` for a URL that cannot be used.
+    """
+    if url is None:
+        return open_sqlite(path, *schemas)
+    from calos_telemetry.store.postgres import SCHEMA, open_postgres  # noqa: PLC0415 - most installs never need it
+
+    return open_postgres(url, *schemas, schema=schema or SCHEMA)
 
 
 def _create_private(path: Path) -> None:

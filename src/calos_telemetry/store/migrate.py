@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sqlalchemy import Engine, MetaData
 from calos_telemetry.errors import StoreError
 from calos_telemetry.store.install_tables import install
 from calos_telemetry.store.tables import telemetry
+from calos_telemetry.store.transactions import writing
 from calos_telemetry.store.vendor_tables import licenses_database, vendor
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
@@ -43,15 +44,19 @@ VENDOR = Schema("vendor", vendor)
 LICENSES = Schema("licenses", licenses_database)
 
 
-def migrate(engine: Engine, schema: Schema, *, lock: Path) -> None:
-    """Bring ``schema`` to the newest version this code knows.
+Exclusive = Callable[[], AbstractContextManager[None]]
+"""Lets one process at a time in."""
+
+
+def migrate(engine: Engine, schema: Schema, *, exclusive: Exclusive) -> None:
+    """Bring ``schema`` to the newest version this code knows; a migration happens whole or not at all.
 
     Raises :class:`StoreError` when the database is newer than this code.
     """
     config = _config(schema)
     if current_version(engine, schema) == ScriptDirectory.from_config(config).get_current_head():
         return
-    with _exclusive(lock), engine.connect() as connection:
+    with exclusive(), writing(engine) as connection:
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")
@@ -78,7 +83,8 @@ def _config(schema: Schema) -> Config:
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold a lock on ``path``; it ends with the process, however that ends."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

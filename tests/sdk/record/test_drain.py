@@ -18,9 +18,7 @@ from calos_telemetry.sdk.record import drain as drain_module
 from calos_telemetry.sdk.record.drain import CURSOR_KEPT_MS, Drain, pending
 from calos_telemetry.sdk.record.spool import DrainLock, Spool, spool_files
 from calos_telemetry.settings import Settings
-from calos_telemetry.store.database import open_sqlite
 from calos_telemetry.store.install_tables import books, spool_cursors
-from calos_telemetry.store.migrate import INSTALL, TELEMETRY
 from calos_telemetry.store.tables import aggregates, events, features
 
 INSTALL_ID = "ab" * 16
@@ -28,10 +26,8 @@ AT = 1_764_000_000_000
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_sqlite(tmp_path / "telemetry.db", TELEMETRY, INSTALL)
-    yield opened
-    opened.dispose()
+def engine(install_engine: Engine) -> Engine:
+    return install_engine
 
 
 @pytest.fixture

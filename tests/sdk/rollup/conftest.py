@@ -1,7 +1,6 @@
 """Databases and events for the rollup tests."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +8,10 @@ from sqlalchemy import Engine, event, select
 
 from calos_telemetry.sdk.record.storing import store_events
 from calos_telemetry.sdk.rollup.batch import Stored
-from calos_telemetry.store.database import open_sqlite, writing
+from calos_telemetry.store.database import open_database, writing
 from calos_telemetry.store.migrate import INSTALL, TELEMETRY
 from calos_telemetry.store.tables import aggregates, errors, events, features, performance, sessions
+from tests.conftest import ENGINES
 
 INSTALL_ID = "ab" * 16
 Rows = dict[str, set[tuple[Any, ...]]]
@@ -31,17 +31,18 @@ def rows_of(engine: Engine) -> Rows:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_sqlite(tmp_path / "telemetry.db", TELEMETRY, INSTALL)
-    yield opened
-    opened.dispose()
+def engine(install_engine: Engine) -> Engine:
+    return install_engine
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+@pytest.fixture(scope="session", params=ENGINES)
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Store batches in an emptied database, one transaction each, and return what is in it then."""
-    engine = open_sqlite(tmp_path_factory.mktemp("rollup") / "telemetry.db", TELEMETRY, INSTALL)
-    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))  # for speed
+    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+    path = tmp_path_factory.mktemp("rollup") / "telemetry.db"
+    engine = open_database(url, path, TELEMETRY, INSTALL, schema="rollup")
+    if url is None:
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))  # for speed
     engine.dispose()
 
     def stored(batches: Sequence[Sequence[Stored]]) -> Rows:

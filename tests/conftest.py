@@ -1,0 +1,50 @@
+"""The databases that the tests of the store run on: SQLite, and a real PostgreSQL."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from calos_telemetry.store.database import open_database
+from calos_telemetry.store.migrate import INSTALL, TELEMETRY, Schema
+from tests.postgres import NEEDS, bin_directory, server
+
+ENGINES = ("sqlite", "postgresql")
+Open = Callable[..., Engine]
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Return the URL of a PostgreSQL that lives as long as the test session."""
+    binaries = bin_directory()
+    if binaries is None:
+        pytest.skip(NEEDS)
+    with server(binaries) as url:
+        yield url
+
+
+@pytest.fixture
+def open_on(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Open databases of the named kind, each in a file or in a schema of its own unless ``name`` says otherwise."""
+    opened: list[Engine] = []
+
+    def open_(kind: str, *schemas: Schema, name: str | None = None) -> Engine:
+        url = request.getfixturevalue("postgres_url") if kind == "postgresql" else None
+        name = name or f"t{secrets.token_hex(8)}"
+        engine = open_database(url, tmp_path / f"{name}.db", *(schemas or (TELEMETRY, INSTALL)), schema=name)
+        opened.append(engine)
+        return engine
+
+    yield open_
+    for engine in opened:
+        engine.dispose()
+
+
+@pytest.fixture(params=ENGINES)
+def install_engine(request: pytest.FixtureRequest, open_on: Open) -> Engine:
+    """Return the database of an install, on each engine."""
+    return open_on(request.param)
