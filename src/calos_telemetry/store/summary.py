@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Connection, Executable, func, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Executable, func, select
 
 from calos_telemetry.clock import MS_PER_HOUR
 from calos_telemetry.errors import SettingsError
+from calos_telemetry.store.json_fields import number_of, text_of
 from calos_telemetry.store.tables import events
 
 MAX_HOURS = 24 * 366 * 10
@@ -35,13 +36,11 @@ def summarise(connection: Connection, *, now: int, hours: int) -> dict[str, Any]
 
 
 def _text(field: str) -> ColumnElement[str]:
-    text: ColumnElement[str] = type_coerce(events.c.event_data, JSON)[field].as_string()
-    return text
+    return text_of(events.c.event_data, field)
 
 
 def _number(field: str) -> ColumnElement[int]:
-    number: ColumnElement[int] = type_coerce(events.c.event_data, JSON)[field].as_integer()
-    return number
+    return number_of(events.c.event_data, field)
 
 
 def _features(connection: Connection, window: ColumnElement[bool]) -> list[dict[str, Any]]:
