@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from calos_telemetry.contract.fields import INSTALL_ID
 from calos_telemetry.contract.signing import parse_private, private_pem
-from calos_telemetry.errors import StateError
+from calos_telemetry.errors import SignatureError, StateError
 from calos_telemetry.private_files import create_once
 
 
@@ -30,6 +30,16 @@ def load_identity(home: Path) -> Identity:
     """
     install_id = create_once(home / "install_id", lambda: secrets.token_hex(16).encode()).decode("latin-1").strip()
     if re.fullmatch(INSTALL_ID, install_id) is None:
-        raise StateError(f"{home / 'install_id'} does not hold 32 hex digits: restore it, or remove it to begin anew")
-    pem = create_once(home / "install.key", lambda: private_pem(Ed25519PrivateKey.generate()))
-    return Identity(install_id, parse_private(pem))
+        # A new number under the old key, or the old number under a new key, would look like a copied machine.
+        raise StateError(
+            f"{home / 'install_id'} does not hold 32 hex digits: restore it, or move install_id and install.key aside"
+            " to begin as a new install"
+        )
+    path = home / "install.key"
+    pem = create_once(path, lambda: private_pem(Ed25519PrivateKey.generate()))
+    try:
+        return Identity(install_id, parse_private(pem))
+    except SignatureError as error:
+        raise SignatureError(
+            f"{path}: {error}: restore it, or move install_id and install.key aside to begin as a new install"
+        ) from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
+import msgspec
+
 from calos_telemetry.clock import now_ms, to_iso
 from calos_telemetry.contract.keys import Use
 from calos_telemetry.contract.receipt import Receipt, SignedReceipt, parse_receipt
@@ -14,16 +16,19 @@ from calos_telemetry.contract.report import (
     HEADER_NONCE,
     HEADER_SIGNATURE,
     VerifyAnswer,
+    answer_base,
     request_base,
 )
 from calos_telemetry.contract.signing import b64encode, check, digest, key_id, sign
-from calos_telemetry.errors import ProtocolError, SignatureError, TransportError
+from calos_telemetry.errors import CalosTelemetryError, ProtocolError, SignatureError, TransportError
 from calos_telemetry.sdk.identity import Identity
 from calos_telemetry.sdk.license.keyring import KnownKeys
 from calos_telemetry.sdk.license.lease import SignedAnswer
 from calos_telemetry.sdk.license.transport import Response, Transport
 
 _OK = 200
+_LASTING = frozenset({400, 413, 415, 422})
+"""The refusals that speak of the bytes: sent again, they would be refused again.  All others may pass."""
 _NONCE_BYTES = 16
 
 
@@ -35,7 +40,21 @@ class Exchange:
     signed: SignedAnswer
 
 
-def exchange(body: bytes, identity: Identity, root_kid: str, transport: Transport, keys: KnownKeys) -> Exchange:
+class _Told(msgspec.Struct, frozen=True):
+    error: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The license server says, signed, that it does not take these very bytes, and why."""
+
+    sentence: str
+
+
+def exchange(
+    body: bytes, identity: Identity, root_kid: str, transport: Transport, keys: KnownKeys
+) -> Exchange | Refused:
     """Send the frozen ``body`` once.
 
     Raises :class:`TransportError` when the server could not be asked, :class:`ProtocolError` or :class:`SignatureError`
@@ -44,7 +63,7 @@ def exchange(body: bytes, identity: Identity, root_kid: str, transport: Transpor
     nonce = b64encode(secrets.token_bytes(_NONCE_BYTES))
     response = transport.verify(body, _headers(body, identity, root_kid, nonce))
     if response.status != _OK:
-        raise TransportError(f"the license server answered {response.status}: it is tried again")
+        return _refused(response, digest(body), nonce, keys)
     signed = _signed(response, digest(body), nonce)
     return Exchange(signed.opened(keys.public_key), signed)
 
@@ -74,6 +93,21 @@ def _headers(body: bytes, identity: Identity, root_kid: str, nonce: str) -> dict
         HEADER_NONCE: nonce,
         HEADER_SIGNATURE: f"{key_id(identity.key.public_key())}.{sign(identity.key, base)}",
     }
+
+
+def _refused(response: Response, request_digest: str, nonce: str, keys: KnownKeys) -> Refused:
+    """Return a lasting refusal; everything else is a :class:`TransportError`, with the server's sentence if it is signed."""
+    sentence = f"the license server answered {response.status}"
+    try:
+        signed = _signed(response, request_digest, nonce)
+        key = keys.public_key(signed.kid, Use.ANSWER, now_ms())
+        check(key, answer_base(response.status, request_digest, nonce, response.body), signed.signature)
+        sentence = f"{sentence}: {msgspec.json.decode(response.body, type=_Told).sentence[:300]}"
+    except (CalosTelemetryError, ValueError, RecursionError):
+        raise TransportError(f"{sentence}: it is tried again") from None  # anybody on the way may have said it
+    if response.status not in _LASTING:
+        raise TransportError(f"{sentence} (it is tried again)")
+    return Refused(sentence)
 
 
 def _signed(response: Response, request_digest: str, nonce: str) -> SignedAnswer:

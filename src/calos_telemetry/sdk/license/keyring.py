@@ -31,6 +31,13 @@ class KnownKeys:
                 return None
         return self._keyring
 
+    def cached_key(self, kid: str, use: Use, at: int) -> Ed25519PublicKey:
+        """Return a key of the keyring on the disk; no network.  Raises :class:`SignatureError`."""
+        known = self.cached()
+        if known is None:
+            raise SignatureError(f"{self._path.name} holds no keyring of the pinned vendor")
+        return known.public_key(kid, use, at)
+
     def public_key(self, kid: str, use: Use, at: int) -> Ed25519PublicKey:
         """Return the key called ``kid`` if it may sign ``use`` at ``at`` (unix ms).
 
@@ -57,6 +64,6 @@ class KnownKeys:
     def _opened(self, document: bytes) -> Keyring:
         try:
             signed = msgspec.json.decode(document, type=Signed)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ProtocolError("the server's keyring is not in a form this version knows") from None
         return open_keyring(signed, self._root)

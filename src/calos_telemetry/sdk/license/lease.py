@@ -12,7 +12,7 @@ from calos_telemetry import private_files
 from calos_telemetry.contract.keys import Use
 from calos_telemetry.contract.report import VerifyAnswer, answer_base
 from calos_telemetry.contract.signing import check
-from calos_telemetry.errors import ProtocolError, SignatureError, StateError
+from calos_telemetry.errors import CalosTelemetryError, ProtocolError, SignatureError
 
 KeyOf = Callable[[str, Use, int], Ed25519PublicKey]
 
@@ -32,7 +32,7 @@ class SignedAnswer(msgspec.Struct, frozen=True, kw_only=True):
         body = self.body.encode()
         try:
             answer = msgspec.json.decode(body, type=VerifyAnswer)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ProtocolError("the server's answer is not in a form this version knows") from None
         key = key_of(self.kid, Use.ANSWER, answer.now)
         check(key, answer_base(self.status, self.request_digest, self.nonce, body), self.signature)
@@ -41,19 +41,63 @@ class SignedAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return answer
 
 
+class KeptAnswer(SignedAnswer, frozen=True, kw_only=True):
+    """An answer as it lies on the disk.
+
+    ``about`` is the proof of the license key that was asked about (``None``: none), because an answer about one key says
+    nothing about another.  It is not signed: whoever changes it makes the answer count for no key at all.
+    """
+
+    about: str | None
+
+
+class Held(msgspec.Struct, frozen=True):
+    """The last answer that gave a lease, and the license key (its proof) it is about."""
+
+    answer: VerifyAnswer
+    about: str | None
+
+    @property
+    def lease_number(self) -> int:
+        """Return the number of its lease."""
+        lease = self.answer.license.lease
+        return lease.number if lease else 0
+
+
 class LeaseFile:
     """The file that holds the last answer with a lease, mode 0600."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def load(self, key_of: KeyOf) -> VerifyAnswer | None:
-        """Return the last answer; ``None`` where there is none or where it does not prove itself any more."""
-        try:
-            return msgspec.json.decode(private_files.read(self._path), type=SignedAnswer).opened(key_of)
-        except (FileNotFoundError, StateError, SignatureError, ProtocolError, ValueError):
-            return None
+    def exists(self) -> bool:
+        """Whether any answer has been kept."""
+        return self._path.exists()
 
-    def keep(self, signed: SignedAnswer) -> None:
-        """Replace the kept answer."""
-        private_files.write(self._path, msgspec.json.encode(signed))
+    def load(self, key_of: KeyOf) -> tuple[Held | None, str | None]:
+        """Return the last answer, or in words why the kept one proves nothing and is passed over."""
+        try:
+            kept = msgspec.json.decode(private_files.read(self._path), type=KeptAnswer)
+            return Held(kept.opened(key_of), kept.about), None
+        except FileNotFoundError:
+            return None, None
+        except CalosTelemetryError as error:
+            return None, _passed_over(self._path, str(error))
+        except (ValueError, RecursionError):
+            return None, _passed_over(self._path, "it is damaged")
+
+    def keep(self, signed: SignedAnswer, about: str | None) -> None:
+        """Replace the kept answer by a newer one, given for the license key that ``about`` proves."""
+        kept = KeptAnswer(**msgspec.structs.asdict(signed), about=about)
+        private_files.write(self._path, msgspec.json.encode(kept))
+
+
+def refuse_older(answer: VerifyAnswer, held: Held | None) -> None:
+    """Raise :class:`SignatureError` when ``answer`` offers a lease that is not newer: lease numbers only ever rise."""
+    offered = answer.license.lease
+    if held is not None and offered is not None and offered.number <= held.lease_number:
+        raise SignatureError(f"the server offers lease {offered.number}, not newer than {held.lease_number}: refused")
+
+
+def _passed_over(path: Path, why: str) -> str:
+    return f"{path.name} is passed over until the next verification: {why}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from calos_telemetry.contract.license import License, open_license
+from calos_telemetry.contract.license import License, open_license, possession
 from calos_telemetry.contract.signing import decode_public
 from calos_telemetry.errors import LicenseError, SettingsError, SignatureError
 from calos_telemetry.settings import Settings
@@ -24,26 +25,40 @@ def license_text(settings: Settings) -> str | None:
     try:
         with Path(given).expanduser().open("rb") as file:
             return file.read(_MAX_BYTES).decode("ascii", "replace")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a home directory that nobody has
         why = getattr(error, "strerror", None) or "not a file name"
         raise LicenseError(
             f"CALOS_LICENSE_KEY names a file that cannot be read ({why}): give the key or its file"
         ) from None
 
 
-def read_license(settings: Settings) -> tuple[License | None, str | None]:
-    """Return the license that the configured key proves, and in words why a configured key proves nothing."""
+@dataclass(frozen=True, slots=True)
+class HeldKey:
+    """The configured license key: what it proves, its proof for the vendor, and in words why it proves nothing."""
+
+    license: License | None = None
+    proof: str | None = None
+    problem: str | None = None
+
+
+def hold_license(settings: Settings, install_id: str) -> HeldKey:
+    """Read the configured key once, so that what it proves and the proof of holding it are of the same key."""
     try:
         text = license_text(settings)
         if text is None:
-            return None, None
-        return open_license(text, decode_public(_vendor_key(settings))), None
-    except LicenseError as error:
-        return None, str(error)
+            return HeldKey()
+        license_ = open_license(text, decode_public(_vendor_key(settings)))
+        return HeldKey(license_, possession(text, install_id))
     except SignatureError:
-        return None, "CALOS_VENDOR_KEY is damaged: copy it again from the vendor's documents"
-    except SettingsError as error:
-        return None, str(error)
+        return HeldKey(problem="CALOS_VENDOR_KEY is damaged: copy it again from the vendor's documents")
+    except (LicenseError, SettingsError) as error:
+        return HeldKey(problem=str(error))
+
+
+def read_license(settings: Settings) -> tuple[License | None, str | None]:
+    """Return the license that the configured key proves, and in words why a configured key proves nothing."""
+    held = hold_license(settings, "")
+    return held.license, held.problem
 
 
 def _vendor_key(settings: Settings) -> str:

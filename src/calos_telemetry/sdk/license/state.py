@@ -4,9 +4,10 @@ The arrows, all of which have a test:
 
 - no license key, a damaged one, one of another vendor → community, and the reason in words;
 - a valid key → its tier, whether or not the vendor can be reached;
-- the vendor's signed "revoked" or "expired" → community;
-- a key past its expiry → community once lease and grace are over as well, until then its tier and a warning;
-- lease and grace over without contact → nothing is lost; a warning appears.
+- the vendor's signed "revoked" or "expired" about this very key → community;
+- a key past its expiry → its tier and a warning while its grace is lived through, then community;
+- lease and grace over without contact → nothing is lost; a warning appears;
+- a clock behind the vendor's last word → nothing is lost; a warning appears.
 """
 
 from __future__ import annotations
@@ -16,8 +17,22 @@ from dataclasses import dataclass, field
 from calos_telemetry.clock import date_of
 from calos_telemetry.contract.tiers import Tier, terms_of
 
+CLOCK_TOLERANCE_MS = 10 * 60_000  # contract.report's own; that module loads cryptography, and this one must stay light
+
 NO = frozenset({"REVOKED", "EXPIRED"})
 """The only answers that take a tier away; everything else the server says leaves it."""
+
+_SETTLED = frozenset({"VALID", "COMMUNITY"})
+"""The answers that leave nothing for the operator to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The last signed answer about the present license key: its code, its sentence, the end of its grace (unix ms)."""
+
+    code: str
+    sentence: str
+    grace_until: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +40,19 @@ class Known:
     """What is known about the license.  Times are unix ms.
 
     ``tier``, ``features`` and ``expires_at`` come from the key; ``problem`` says why a configured key proves nothing.
-    ``verdict`` is the code of the last signed answer, and ``grace_until`` the end of the grace it gave.
+    ``heard_at`` is the vendor's own time in the last answer, whatever key that was about; ``grace_used_ms`` is how
+    much of its grace an expired key has lived through, ``None`` where only the clock can tell.  ``doubt`` says why the
+    kept answer could not be used, where there is one.
     """
 
     tier: Tier = Tier.COMMUNITY
     features: frozenset[str] = frozenset()
     expires_at: int | None = None
     problem: str | None = None
-    verdict: str | None = None
-    grace_until: int | None = None
+    said: Said | None = None
+    heard_at: int = 0
+    grace_used_ms: int | None = None
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +86,43 @@ def resolve(known: Known, now: int) -> LicenseState:
     if known.problem is not None:
         return community(f"community: {known.problem}", warning=known.problem)
     if known.tier is Tier.COMMUNITY:
-        return community(warning=_silence(known, now))
-    if known.verdict in NO:
-        said = "revoked" if known.verdict == "REVOKED" else "expired"
-        return community(f"community: the vendor says that the license is {said}", f"the license is {said}: renew it")
-    if known.expires_at is not None and now >= known.expires_at:
-        return _past_expiry(known, known.expires_at, now)
+        return community(warning=_warning(known, now))
+    if known.said is not None and known.said.code in NO:
+        word = known.said.code.lower()
+        return community(f"community: the vendor says that the license is {word}", known.said.sentence)
+    if looks_expired(known, now):
+        return _past_expiry(known, now)
     reason = f"{known.tier.value}: proved by the license key"
-    return LicenseState(known.tier, valid=True, reason=reason, warning=_silence(known, now), features=known.features)
+    return LicenseState(known.tier, valid=True, reason=reason, warning=_warning(known, now), features=known.features)
 
 
-def _past_expiry(known: Known, expired_at: int, now: int) -> LicenseState:
+def looks_expired(known: Known, now: int) -> bool:
+    """Whether the key has ended by the clock of this machine or by the vendor's last word, which no clock turns back."""
+    return known.expires_at is not None and max(now, known.heard_at) >= known.expires_at
+
+
+def _past_expiry(known: Known, now: int) -> LicenseState:
+    expired_at = known.expires_at or 0
     ended = f"the license key expired on {date_of(expired_at)}"
-    grace = terms_of(known.tier).grace or 0
-    if now < max(known.grace_until or 0, expired_at + grace * 1_000):
-        reason = f"{known.tier.value}: {ended}, grace holds"
-        return LicenseState(known.tier, True, reason, f"{ended}: renew it", known.features)
+    grace = (terms_of(known.tier).grace or 0) * 1_000
+    used = now - expired_at if known.grace_used_ms is None else known.grace_used_ms
+    if max(used, known.heard_at - expired_at) < grace:
+        reason, warning = f"{known.tier.value}: {ended}, grace holds", f"{ended}: renew it"
+        return LicenseState(known.tier, True, reason, warning, known.features)
     return community(f"community: {ended}", f"{ended}: renew it")
 
 
-def _silence(known: Known, now: int) -> str | None:
-    """Return a warning when the vendor has not been heard of for longer than lease and grace; it changes nothing."""
-    if known.grace_until is None or now < known.grace_until:
-        return None
-    return "the license server could not be reached for longer than lease and grace: check the network"
+def _warning(known: Known, now: int) -> str | None:
+    """Return what an operator should know; it changes nothing."""
+    said = known.said
+    if said is not None and said.grace_until is not None and now >= said.grace_until:
+        return "the license server could not be reached for longer than lease and grace: check the network"
+    if said is not None and said.code not in _SETTLED:
+        return said.sentence
+    return _clock_warning(known, now)
+
+
+def _clock_warning(known: Known, now: int) -> str | None:
+    if now >= known.heard_at - CLOCK_TOLERANCE_MS:
+        return known.doubt
+    return "the clock of this machine is behind the license server's last answer: set it right"

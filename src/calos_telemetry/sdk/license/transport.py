@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -14,7 +16,11 @@ import urllib3
 from calos_telemetry.errors import TransportError
 
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=10.0)
+_WHOLE_ANSWER = 30.0
+"""Seconds for the whole body: a server that drips bytes would pass each single read's time-out for ever."""
 _MAX_ANSWER = 256 * 1024
+_PIECE = 64 * 1024
+_OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,15 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """Over HTTP(S), honouring ``HTTPS_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE`` and ``REQUESTS_CA_BUNDLE``."""
+    """Over HTTP(S), honouring ``HTTPS_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE`` and ``REQUESTS_CA_BUNDLE``.
+
+    Making one opens no connection and never fails: a proxy setting that cannot be used is said with the first call, so
+    that it never stands between an install and what its license key proves.
+    """
 
     def __init__(self, server: str) -> None:
         self._server = server.rstrip("/")
-        self._pool = _pool_for(server)
+        self._pool: urllib3.PoolManager | None = None
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Response:
         """Send one exchange."""
@@ -50,12 +60,14 @@ class HttpTransport:
     def keys(self) -> bytes:
         """Fetch the vendor's keyring."""
         answer = self._call("GET", "/keys", None, {})
-        if answer.status != 200:  # noqa: PLR2004 - HTTP
+        if answer.status != _OK:
             raise TransportError(f"{self._server}/keys answered {answer.status}: it is tried again")
         return answer.body
 
     def _call(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Response:
         try:
+            if self._pool is None:
+                self._pool = _pool_for(self._server)
             answer = self._pool.request(
                 method,
                 self._server + path,
@@ -66,25 +78,52 @@ class HttpTransport:
                 redirect=False,
                 preload_content=False,
             )
-            with answer:
-                content = answer.read(_MAX_ANSWER + 1, decode_content=False)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise TransportError(f"{self._server} could not be reached ({_kind(error)}): it is tried again") from None
-        if len(content) > _MAX_ANSWER:
-            raise TransportError(
-                f"{self._server} answered with more than {_MAX_ANSWER} bytes: check CALOS_LICENSE_SERVER"
-            )
+            try:
+                content = self._read(answer)
+            finally:
+                answer.close()  # never back into the pool: the next call is hours away
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise TransportError(f"{self._server} could not be reached ({_why(error)}): it is tried again") from None
         return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, content)
+
+    def _read(self, answer: urllib3.BaseHTTPResponse) -> bytes:
+        content = bytearray()
+        deadline = time.monotonic() + _WHOLE_ANSWER
+        while piece := answer.read1(_PIECE, decode_content=False):
+            content += piece
+            if len(content) > _MAX_ANSWER:
+                raise TransportError(
+                    f"{self._server} answered with more than {_MAX_ANSWER} bytes: check CALOS_LICENSE_SERVER"
+                )
+            if time.monotonic() > deadline:
+                raise TransportError(f"{self._server} took too long to answer: it is tried again")
+        announced = answer.headers.get("content-length", "")
+        if announced.isdigit() and int(announced) != len(content):
+            raise TransportError(f"{self._server} cut its answer off: it is tried again")
+        return bytes(content)
 
 
 def _pool_for(server: str) -> urllib3.PoolManager:
     parts = urlsplit(server)
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-    proxy = getproxies().get(parts.scheme)
-    if proxy and not proxy_bypass(parts.hostname or ""):
-        return urllib3.ProxyManager(proxy, ca_certs=bundle)
-    return urllib3.PoolManager(ca_certs=bundle)
+    options = _trust(os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE"))
+    proxy = getproxies().get(parts.scheme) or getproxies().get("all")
+    if not proxy or proxy_bypass(parts.hostname or ""):
+        return urllib3.PoolManager(**options)
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    user = urlsplit(proxy)
+    if user.username is not None:
+        secret = f"{unquote(user.username)}:{unquote(user.password or '')}"
+        options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=secret)
+    return urllib3.ProxyManager(proxy, **options)
 
 
-def _kind(error: BaseException) -> str:
-    return type(error).__name__.removesuffix("Error")
+def _trust(bundle: str | None) -> dict[str, Any]:
+    if not bundle:
+        return {}
+    return {"ca_cert_dir" if Path(bundle).is_dir() else "ca_certs": bundle}
+
+
+def _why(error: BaseException) -> str:
+    """Return the kind of failure; the error's own text may quote a proxy's password."""
+    reason = getattr(error, "reason", None)
+    return type(reason if isinstance(reason, BaseException) else error).__name__.removesuffix("Error")

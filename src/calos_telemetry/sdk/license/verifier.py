@@ -1,19 +1,18 @@
 """Verification: the one choke point for sending.
 
-claim (one elected process) → the sealed exchange that waits, or a new one → send, outside any transaction → check the
-answer and the receipt → ledger, lease, next time.  Whatever goes wrong changes neither the license nor the report: the
-frozen bytes wait and are sent again.
+claim (one elected process) → the exchanges that are due, one after the other → each is sent outside any transaction, its
+answer and receipt are checked → ledger, lease, next time.  Whatever goes wrong changes neither the license nor the report:
+the frozen bytes wait and are sent again.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import platform
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -22,50 +21,45 @@ from sqlalchemy import Connection, Engine
 
 from calos_telemetry import private_files
 from calos_telemetry.clock import now_ms
-from calos_telemetry.contract.keys import Use
-from calos_telemetry.contract.license import License, possession
-from calos_telemetry.contract.receipt import SignedReceipt
-from calos_telemetry.contract.report import (
-    VERSION,
-    Books,
-    LicensePart,
-    Product,
-    TelemetryAnswer,
-    VerifyAnswer,
-    VerifyRequest,
-)
-from calos_telemetry.contract.signing import decode_public, encode_public, key_id
+from calos_telemetry.contract.report import VERSION, Books, LicensePart, Report, VerifyRequest, inflate
+from calos_telemetry.contract.signing import decode_public, key_id
 from calos_telemetry.contract.tiers import Tier
 from calos_telemetry.errors import CalosTelemetryError, SignatureError, StateError
 from calos_telemetry.sdk.identity import Identity
+from calos_telemetry.sdk.license.asking import license_part
 from calos_telemetry.sdk.license.cadence import Plan, after_answer, after_failure, first
-from calos_telemetry.sdk.license.exchange import Exchange, check_receipt, exchange
+from calos_telemetry.sdk.license.exchange import exchange
+from calos_telemetry.sdk.license.grace import Grace
 from calos_telemetry.sdk.license.keyring import KnownKeys
-from calos_telemetry.sdk.license.lease import LeaseFile
-from calos_telemetry.sdk.license.offline import license_text, read_license
-from calos_telemetry.sdk.license.state import Known, LicenseState, resolve
+from calos_telemetry.sdk.license.lease import Held, LeaseFile
+from calos_telemetry.sdk.license.offline import HeldKey, hold_license
+from calos_telemetry.sdk.license.settling import Outcome, Settling, Step, told_in_one
+from calos_telemetry.sdk.license.state import Known, LicenseState, Said, looks_expired, resolve
 from calos_telemetry.sdk.license.transport import Transport
+from calos_telemetry.sdk.record.storing import last_revision
 from calos_telemetry.sdk.report.build import build_report
-from calos_telemetry.sdk.report.ledger import ACKNOWLEDGED, QUARANTINED, REFUSED, Entry, Ledger, Position
+from calos_telemetry.sdk.report.exit_gate import without_suspects
+from calos_telemetry.sdk.report.ledger import QUARANTINED, SEALED, Entry, Ledger, Position
 from calos_telemetry.settings import Settings
 
-_TAKEN = frozenset({"ACCEPTED", "PARTIAL", "DUPLICATE"})
-_NO_VENDOR_KEY = "CALOS_VENDOR_KEY is not set: nothing is sent, because no answer could be checked"
+__all__ = ["Outcome", "Verifier"]
+
+_NO_VENDOR_KEY = "CALOS_VENDOR_KEY is {}: nothing is sent, because no answer could be checked"
 _BUSY = "another process of this install is verifying at this moment"
+_MOST_EXCHANGES = 16
+"""In one go: enough for ten million changed rows of history, and an end where something keeps changing."""
+_PATIENCE = 3
+"""After so many attempts a report goes only once the license was verified alone: it may be the report that fails."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a verification came to, for programs and, in ``sentence``, for people."""
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One verification: with what it began."""
 
-    ok: bool
-    sentence: str
-    code: str | None = None
-    tier: Tier | None = None
-    number: int | None = None
-    rows: int = 0
-    bytes: int = 0
-    digest: str | None = None
-    receipt: SignedReceipt | None = None
+    keys: KnownKeys
+    root: Ed25519PublicKey
+    books: Books
+    with_telemetry: bool
 
 
 class Verifier:
@@ -79,7 +73,8 @@ class Verifier:
         self._ledger = Ledger(engine)
         self._lease = LeaseFile(settings.home / "lease.json")
         self._root = _root_of(settings)
-        self._license, self._problem = read_license(settings)
+        self._grace = Grace(settings.home / "grace.json")
+        self._settling = Settling(self._ledger, self._lease, identity)
 
     @property
     def keys(self) -> KnownKeys | None:
@@ -89,20 +84,32 @@ class Verifier:
         return KnownKeys(self._settings.home / "keys.json", self._root, self._transport)
 
     def state(self, now: int) -> LicenseState:
-        """Return what the license allows at ``now`` (unix ms); no network."""
-        last = self._last_answer()
-        license_ = self._license
-        return resolve(
-            Known(
-                tier=license_.tier if license_ else Tier.COMMUNITY,
-                features=license_.brings() if license_ else frozenset(),
-                expires_at=license_.expires_at if license_ else None,
-                problem=self._problem,
-                verdict=last.license.code if last else None,
-                grace_until=last.license.lease.grace_until if last and last.license.lease else None,
-            ),
-            now,
+        """Return what the license allows at ``now`` (unix ms); no network.
+
+        The license key is read anew each time, so that a renewed one needs no restart.
+        """
+        key = self._key()
+        held, doubt = self._held()
+        # An answer about another key says nothing about this one: a renewed license is not the revoked one before it.
+        told = held.answer.license if held is not None and held.about == key.proof else None
+        known = Known(
+            tier=key.license.tier if key.license else Tier.COMMUNITY,
+            features=key.license.brings() if key.license else frozenset(),
+            expires_at=key.license.expires_at if key.license else None,
+            problem=key.problem,
+            said=Said(told.code, told.message, told.lease.grace_until if told.lease else None) if told else None,
+            heard_at=held.answer.now if held else 0,
+            doubt=doubt,
         )
+        return resolve(replace(known, grace_used_ms=self._grace_used(key, known, now)), now)
+
+    def _grace_used(self, key: HeldKey, known: Known, now: int) -> int | None:
+        if key.proof is None:
+            return None
+        if looks_expired(known, now):
+            return self._grace.used(key.proof, now)
+        self._grace.seen_valid(key.proof, now)
+        return None
 
     def due(self, now: int) -> bool:
         """Say whether it is time to verify."""
@@ -112,147 +119,141 @@ class Verifier:
         if plan is None:
             self._keep_plan(first(now, random.random()))  # noqa: S311 - spreads load, guards nothing
             return False
-        return now >= plan.due_at
+        return plan.is_due(now, self._key().proof)
 
     def verify(self, *, with_telemetry: bool, books: Books) -> Outcome:
         """Verify now, whether it is due or not.  Never raises for what the network or the server did."""
         keys = self.keys
         if keys is None or self._root is None:
-            return Outcome(ok=False, sentence=_NO_VENDOR_KEY)
+            what = "not set" if self._settings.vendor_key is None else "damaged"
+            return Outcome(ok=False, sentence=_NO_VENDOR_KEY.format(what))
         with _elected(self._settings.home / ".verify") as elected:
             if not elected:
                 return Outcome(ok=False, sentence=_BUSY)
-            now = now_ms()
-            entry = self._sealed(now, books, with_telemetry=with_telemetry)
-            try:
-                done = exchange(entry.body, self._identity, key_id(self._root), self._transport, keys)
-                return self._answered(entry, done, keys, now)
-            except CalosTelemetryError as error:
-                return self._failed(entry, error, now)
+            return self._verify(_Run(keys, self._root, books, with_telemetry))
 
-    def _sealed(self, now: int, books: Books, *, with_telemetry: bool) -> Entry:
-        """Return the exchange to send: the one that waits, or a new one; without telemetry where it may not travel."""
-        waiting = self._ledger.pending()
-        if waiting is not None and (with_telemetry or waiting.rows == 0):
-            return waiting
+    def _verify(self, run: _Run) -> Outcome:
+        waiting = self._waiting_report()
+        if waiting is not None and not run.with_telemetry:
+            self._ledger.withdraw(waiting, "kept here: telemetry was switched off before it was answered")
+        steps: list[Step] = []
+        while (entry := self._next(run, steps)) is not None:
+            steps.append(self._do(entry, run))
+        self._plan_next(steps)
+        return told_in_one(steps)
+
+    def _next(self, run: _Run, steps: list[Step]) -> Entry | None:
+        """Return what is to be sent after ``steps``; ``None`` when this verification is over."""
+        verified = any(step.answer is not None for step in steps)
+        if steps and (steps[-1].over or len(steps) >= _MOST_EXCHANGES):
+            return None
+        if not run.with_telemetry or any(step.trouble for step in steps):
+            return None if verified else self._alone()
+        waiting = self._waiting_report()
         if waiting is not None:
-            self._ledger.close(waiting, REFUSED, now, "kept here: telemetry was switched off before it was sent")
-        sealed = self._seal(now, books, with_telemetry=with_telemetry)
-        return self._seal(now, books, with_telemetry=False) if sealed.state == QUARANTINED else sealed
+            return waiting if verified or waiting.attempts < _PATIENCE else self._alone()
+        sent_all = verified and steps[-1].entry.rows == 0
+        if not sent_all and self._has_news():
+            return self._report(run)
+        return None if verified else self._alone()
 
-    def _seal(self, now: int, books: Books, *, with_telemetry: bool) -> Entry:
-        def build(connection: Connection, position: Position) -> VerifyRequest:
-            report = None
-            if with_telemetry:
-                report = build_report(
-                    connection,
-                    self._identity.install_id,
-                    number=position.number,
-                    previous=position.previous,
-                    from_revision=position.from_revision,
-                    books=books,
-                    sealed_at=now,
-                )
-            return VerifyRequest(v=VERSION, license=self._license_part(), telemetry=report)
+    def _do(self, entry: Entry, run: _Run) -> Step:
+        """Send one exchange and settle it."""
+        now = now_ms()
+        if entry.state != SEALED:
+            return self._settling.quarantined(entry)
+        try:
+            done = exchange(entry.body, self._identity, key_id(run.root), self._transport, run.keys)
+            return self._settling.settle(entry, done, self._held()[0], run.keys, now)
+        except CalosTelemetryError as error:
+            return self._settling.failed(entry, str(error), now)
 
-        return self._ledger.seal(build, now)
+    def _report(self, run: _Run) -> Entry:
+        """Seal a report; where the exit gate keeps it here, seal another one of the rows nobody objects to."""
+        for entry in self._ledger.pending():
+            self._ledger.withdraw(entry, "a report takes its place")
+        sealed = self._seal(lambda connection, position: self._build(connection, position, run.books))
+        if sealed.state != QUARANTINED:
+            return sealed
 
-    def _answered(self, entry: Entry, done: Exchange, keys: KnownKeys, now: int) -> Outcome:
-        answer = done.answer
-        last = self._last_answer()
-        self._refuse_older(answer, last)
-        receipt = self._settle(entry, answer.telemetry, keys, now)
-        if answer.license.lease is not None:
-            self._lease.keep(done.signed)
-        tier = answer.license.tier
-        self._keep_plan(after_answer(answer.next_check, tier, now, random.random()))  # noqa: S311 - as above
-        carried = f"; report {entry.number}: {answer.telemetry.code.lower()}" if entry.rows else ""
-        return Outcome(
-            ok=answer.license.code != "CLOCK",
-            sentence=answer.license.message + carried,
-            code=answer.license.code,
-            tier=tier,
-            number=entry.number,
-            rows=entry.rows,
-            bytes=len(entry.body),
-            digest=entry.digest,
-            receipt=receipt,
+        def build_clean(connection: Connection, position: Position) -> Report | None:
+            report = self._build(connection, position, run.books)
+            clean = without_suspects(report) if report else None
+            return clean if clean and clean.rows() else None
+
+        return self._seal(build_clean)
+
+    def _alone(self) -> Entry:
+        """Return a license check without telemetry: the one that waits, while it still says what holds, or a new one."""
+        for entry in self._ledger.pending():
+            if entry.rows == 0:
+                if _license_part_of(entry) == self._license_part():
+                    return entry
+                self._ledger.withdraw(entry, "the license or the product changed")
+        return self._seal(lambda _connection, _position: None)
+
+    def _seal(self, build: Callable[[Connection, Position], Report | None]) -> Entry:
+        part = self._license_part()
+
+        def request(connection: Connection, position: Position) -> VerifyRequest:
+            return VerifyRequest(v=VERSION, license=part, telemetry=build(connection, position))
+
+        return self._ledger.seal(request, now_ms())
+
+    def _build(self, connection: Connection, position: Position, books: Books) -> Report | None:
+        return build_report(
+            connection,
+            self._identity.install_id,
+            number=position.number,
+            previous=position.previous,
+            from_revision=position.from_revision,
+            books=books,
+            sealed_at=now_ms(),
         )
 
-    def _settle(self, entry: Entry, told: TelemetryAnswer, keys: KnownKeys, now: int) -> SignedReceipt | None:
-        """Enter in the ledger what became of the report; trouble here never touches the license."""
-        rejected = "".join(f", {number} rejected: {reason}" for reason, number in sorted(told.rejected.items()))
-        outcome = told.code.lower() + rejected
-        if entry.rows == 0:
-            self._ledger.close(entry, ACKNOWLEDGED, now, "license verified, no telemetry")
-        elif told.code in _TAKEN and told.receipt is not None:
-            try:
-                check_receipt(told.receipt, entry.body, self._identity, entry.number, keys)
-            except CalosTelemetryError as error:
-                self._ledger.attempted(entry, now, f"the receipt does not hold: {error}")
-                return None
-            self._ledger.close(entry, ACKNOWLEDGED, now, outcome, told.receipt)
-            return told.receipt
-        elif told.code == "REFUSED":
-            self._ledger.close(entry, REFUSED, now, outcome)
-        else:
-            self._ledger.attempted(entry, now, outcome)
-        return None
+    def _has_news(self) -> bool:
+        after = self._ledger.position().from_revision
+        with self._engine.connect() as connection:
+            return last_revision(connection, self._identity.install_id) > after
 
-    def _refuse_older(self, answer: VerifyAnswer, last: VerifyAnswer | None) -> None:
-        """Refuse an answer whose lease is older than the one we hold: somebody replays it."""
-        held = last.license.lease if last else None
-        offered = answer.license.lease
-        if held is not None and offered is not None and offered.number <= held.number:
-            raise SignatureError(f"the server offers lease {offered.number}, not newer than {held.number}: refused")
-
-    def _failed(self, entry: Entry, error: CalosTelemetryError, now: int) -> Outcome:
-        self._ledger.attempted(entry, now, str(error))
-        plan = self._plan() or first(now, 0.0)
-        self._keep_plan(after_failure(plan, self.state(now).tier, now, random.random()))  # noqa: S311 - as above
-        return Outcome(ok=False, sentence=str(error), number=entry.number, rows=entry.rows, digest=entry.digest)
+    def _waiting_report(self) -> Entry | None:
+        return next((entry for entry in self._ledger.pending() if entry.rows), None)
 
     def _license_part(self) -> LicensePart:
-        license_ = self._license
-        last = self._last_answer()
-        return LicensePart(
-            install_id=self._identity.install_id,
-            install_key=encode_public(self._identity.key.public_key()),
-            license_id=license_.id if license_ else None,
-            proof=self._proof(license_),
-            domain=self._settings.public_host,
-            lease_number=last.license.lease.number if last and last.license.lease else 0,
-            product=Product(
-                app=self._settings.app_version[:80],
-                sdk=version("calos-telemetry"),
-                python=platform.python_version(),
-                os=platform.system(),
-            ),
-        )
+        held, _ = self._held()
+        return license_part(self._settings, self._identity, self._key(), held.lease_number if held else 0)
 
-    def _proof(self, license_: License | None) -> str | None:
-        text = license_text(self._settings) if license_ else None
-        return possession(text, self._identity.install_id) if text else None
+    def _key(self) -> HeldKey:
+        return hold_license(self._settings, self._identity.install_id)
 
-    def _last_answer(self) -> VerifyAnswer | None:
+    def _held(self) -> tuple[Held | None, str | None]:
+        """Return the last answer with a lease, or why the kept one proves nothing; no network."""
         keys = self.keys
-        cached = keys.cached() if keys else None
-        if cached is None:
-            return None
+        if keys is None or not self._lease.exists():
+            return None, None
+        return self._lease.load(keys.cached_key)
 
-        def key_of(kid: str, use: Use, at: int) -> Ed25519PublicKey:
-            return cached.public_key(kid, use, at)
-
-        return self._lease.load(key_of)
+    def _plan_next(self, steps: list[Step]) -> None:
+        now, chance = now_ms(), random.random()  # noqa: S311 - as above
+        answer = next((step.answer for step in reversed(steps) if step.answer is not None), None)
+        if answer is not None and not any(step.again for step in steps):
+            self._keep_plan(after_answer(answer.next_check, answer.license.tier, now, chance))
+        else:
+            self._keep_plan(after_failure(self._plan() or first(now, 0.0), self.state(now).tier, now, chance))
 
     def _plan(self) -> Plan | None:
         try:
             return msgspec.json.decode(private_files.read(self._settings.home / "plan.json"), type=Plan)
-        except (FileNotFoundError, StateError, ValueError):
+        except (FileNotFoundError, StateError, ValueError, RecursionError):
             return None
 
     def _keep_plan(self, plan: Plan) -> None:
+        plan = msgspec.structs.replace(plan, about=self._key().proof)
         private_files.write(self._settings.home / "plan.json", msgspec.json.encode(plan))
+
+
+def _license_part_of(entry: Entry) -> LicensePart:
+    return msgspec.json.decode(inflate(entry.body), type=VerifyRequest).license
 
 
 def _root_of(settings: Settings) -> Ed25519PublicKey | None:
@@ -265,7 +266,10 @@ def _root_of(settings: Settings) -> Ed25519PublicKey | None:
 @contextmanager
 def _elected(path: Path) -> Iterator[bool]:
     """Elect one process: the kernel's lock on a file, which ends with the process that holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateError(f"{path} cannot be opened ({error.strerror}): check its owner and permissions") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

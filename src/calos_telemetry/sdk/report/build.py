@@ -1,15 +1,14 @@
 """Rollup rows → report: the current value of every row that changed since the last acknowledged report (DESIGN §4.4).
 
-The rows are taken oldest revision first, and only whole revisions: when they are more than a report may hold, this report
-ends at an earlier revision and the next one goes on from there.  A single revision never exceeds a report, because a drain
-stores at most 5,000 events under one revision.
+A report holds at most ``MAX_ROWS`` rows and fits the wire.  What is more is cut off at the end of a revision, and the next
+report goes on from there (``cut``).
 """
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,12 +17,15 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from calos_telemetry.clock import MS_PER_DAY, date_of
 from calos_telemetry.contract.histogram import Histogram, merge
-from calos_telemetry.contract.report import MAX_ROWS, Books, Report
+from calos_telemetry.contract.report import MAX_INFLATED, MAX_ROWS, MAX_WIRE, Books, Report
 from calos_telemetry.contract.rows import AggregateRow, ErrorRow, FeatureRow, PerformanceRow
+from calos_telemetry.sdk.report.cut import cut
 from calos_telemetry.sdk.rollup.performance import read_histogram
 from calos_telemetry.store.tables import aggregates, errors, features, performance
 
-_REPORTED = (features, errors, performance, aggregates)
+_AROUND = 16 * 1024
+"""Bytes left for what travels around the report: the license part."""
+
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -50,42 +52,38 @@ def build_report(
     books: Books,
     sealed_at: int,
     max_rows: int = MAX_ROWS,
+    max_wire: int = MAX_WIRE,
 ) -> Report | None:
-    """Return the report of everything newer than ``from_revision``; ``None`` when nothing is.
+    """Return the report of everything newer than ``from_revision`` that fits; ``None`` when nothing is newer.
 
-    ``previous`` is the chain link of the last receipt, ``sealed_at`` unix ms.
+    ``previous`` is the chain link of the last receipt, ``sealed_at`` unix ms.  Call it inside a write transaction: a
+    revision that is too large by itself is divided.
     """
-    to_revision = _last_whole_revision(connection, install_id, from_revision, max_rows)
-    if to_revision is None:
-        return None
-    span = _Span(install_id, from_revision, to_revision)
-    return Report(
-        number=number,
-        previous=previous,
-        from_revision=from_revision,
-        to_revision=to_revision,
-        sealed_at=sealed_at,
-        books=books,
-        features=_rows(connection, features, FeatureRow, span),
-        errors=_rows(connection, errors, ErrorRow, span),
-        performance=_performance(connection, span),
-        aggregates=_rows(connection, aggregates, AggregateRow, span),
-    )
+    while (to_revision := cut(connection, install_id, from_revision, max_rows)) is not None:
+        span = _Span(install_id, from_revision, to_revision)
+        report = Report(
+            number=number,
+            previous=previous,
+            from_revision=from_revision,
+            to_revision=to_revision,
+            sealed_at=sealed_at,
+            books=books,
+            features=_rows(connection, features, FeatureRow, span),
+            errors=_rows(connection, errors, ErrorRow, span),
+            performance=_performance(connection, span),
+            aggregates=_rows(connection, aggregates, AggregateRow, span),
+        )
+        if max_rows == 1 or _fits(report, max_wire):
+            return report
+        max_rows = max(1, min(max_rows, report.rows()) // 2)
+    return None
 
 
-def _last_whole_revision(connection: Connection, install_id: str, after: int, max_rows: int) -> int | None:
-    """Return the newest revision up to which at most ``max_rows`` rows changed (at least one revision)."""
-    revisions: list[int] = []
-    for table in _REPORTED:
-        query = select(table.c.revision).where(table.c.install_id == install_id, table.c.revision > after)
-        revisions += connection.scalars(query.order_by(table.c.revision).limit(max_rows + 1))
-    last, taken = None, 0
-    for revision, rows in groupby(sorted(revisions)):
-        taken += sum(1 for _ in rows)
-        if last is not None and taken > max_rows:
-            break
-        last = revision
-    return last
+def _fits(report: Report, max_wire: int) -> bool:
+    plain = msgspec.json.encode(report)
+    if len(plain) <= max_wire - _AROUND:
+        return True  # gzip makes nothing noticeably longer
+    return len(plain) <= MAX_INFLATED - _AROUND and len(gzip.compress(plain, 6)) <= max_wire - _AROUND
 
 
 def _rows(connection: Connection, table: Table, kind: type[S], span: _Span) -> list[S]:
@@ -109,14 +107,19 @@ def _performance(connection: Connection, span: _Span) -> list[PerformanceRow]:
         key = (row.period - row.period % MS_PER_DAY, row.metric, row.method, row.path, row.status)
         if key in days:
             folded.setdefault(key, []).append(row)
-    return [_folded(key, rows) for key, rows in sorted(folded.items())]
+    return [_folded(key, rows, span.to) for key, rows in sorted(folded.items())]
 
 
 def _series() -> tuple[Any, ...]:
     return performance.c.metric, performance.c.method, performance.c.path, performance.c.status
 
 
-def _folded(key: tuple[Any, ...], hours: Iterable[Any]) -> PerformanceRow:
+def _folded(key: tuple[Any, ...], hours: Iterable[Any], to_revision: int) -> PerformanceRow:
+    """Return the row of one day.
+
+    It holds all hours of the day as they are now, but its revision stays within the report: an hour that changed later
+    brings the day into the next report again, with a higher one.
+    """
     day, metric, method, path, status = key
     histogram: Histogram = {}
     count = total = longest = revision = 0
@@ -136,5 +139,5 @@ def _folded(key: tuple[Any, ...], hours: Iterable[Any]) -> PerformanceRow:
         total=total,
         max=longest,
         histogram=dict(sorted(histogram.items())),
-        revision=revision,
+        revision=min(revision, to_revision),
     )

@@ -1,60 +1,113 @@
 """The exit gate: a second, independent pass over the frozen bytes, before they may leave.
 
-It knows nothing of the obfuscators.  It reads the bytes as the vendor will, refuses every field and counter that is not
-declared, and looks at every text with detectors of its own.  One hit keeps the whole report here, with the reason.
+It knows nothing of the obfuscators.  It reads the bytes as the vendor will, refuses every byte that the closed schema does
+not account for and every counter that is not declared, and looks at every text with detectors of its own.  One hit keeps
+the whole report here, with the reason; the rows that nobody objects to then travel in a report of their own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from typing import Any, TypeVar
 
 import msgspec
 
 from calos_telemetry.contract.counters import COUNTER_NAMES
-from calos_telemetry.contract.report import VerifyRequest, inflate
+from calos_telemetry.contract.report import Report, VerifyRequest, inflate
 from calos_telemetry.errors import ProtocolError
 
-_DETECTORS: dict[str, re.Pattern[str]] = {
-    "an e-mail address": re.compile(r"[^\s@/:=]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"),
-    "an IPv4 address": re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"),
-    "an IPv6 address": re.compile(r"(?<![0-9a-zA-Z:])(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}", re.IGNORECASE),
+_V4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)")
+_V6 = re.compile(r"(?<![0-9A-Za-z:.])(?=[0-9A-Fa-f:]{0,38}:[0-9A-Fa-f:.])[0-9A-Fa-f:.]{3,45}(?![0-9A-Za-z:])")
+
+
+def _is_v6(found: str) -> bool:
+    """Whether it is an address: a time of day or ``a::b`` in the name of a class is none."""
+    try:
+        ip_address(found.rstrip(".:") or found)
+    except ValueError:
+        return False
+    return any(char.isdigit() for char in found)
+
+
+_SECRETS: dict[str, re.Pattern[str]] = {
+    "an e-mail address": re.compile(r"[^\s@/:=]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"),
     "a JSON web token": re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}"),
-    "a private key": re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY"),
+    "a PEM block": re.compile(r"-----BEGIN [A-Z ]{1,40}"),
     "a token of a known service": re.compile(
-        r"\b(?:sk|pk|rk)_(?:live|test)_\w{8}|\bgh[pousr]_\w{16}|\bxox[abprs]-\w|\bAKIA[A-Z0-9]{12}|\bAIza[\w-]{20}|\bglpat-\w"
+        r"(?<![0-9A-Za-z])(?:(?:sk|pk|rk|whsec)[_-](?:live_|test_|ant-|proj-)?\w{12}|gh[pousr]_\w{16}|github_pat_\w{16}"
+        r"|xox[abeoprs]-\w{4}|A[KS]IA[A-Z0-9]{12}|AIza[\w-]{20}|glpat-[\w-]{12}|npm_\w{20}|pypi-\w{16}|hf_\w{20}"
+        r"|shp(?:at|ss|ca)_\w{16}|SG\.[\w-]{12}\.|dop_v1_\w{16}|Bearer +[\w.~+/-]{12})"
     ),
-    "a password in a URL": re.compile(r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,80}:[^\s/@]{1,80}@"),
-    "a home directory": re.compile(r"(?:/home/|/Users/|[A-Z]:\\Users\\)[^\s/\\\[]{1,80}"),
-    "a long number": re.compile(r"(?<![\d.])\d(?:[ -]?\d){8,18}(?![\d.])"),
+    "a password in a URL": re.compile(r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,80}:[^\s/@]{1,80}@"),
+    "a home directory": re.compile(r"(?:/home/|/Users/|[A-Z]:\\Users\\)[^\s/\\\[:]{1,80}"),
 }
-_OPAQUE = frozenset({"install_id", "install_key", "license_id", "proof", "previous", "fingerprint", "domain"})
+_NUMBERS: dict[str, re.Pattern[str]] = {
+    "a long number": re.compile(r"\d(?:[ .-]?\d){8}"),
+    "a long hexadecimal number": re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{24,}(?![0-9A-Za-z])"),
+    "a UUID": re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"),
+}
+_SHAPED = frozenset(
+    {"install_id", "install_key", "license_id", "proof", "previous", "fingerprint", "domain", "date", "day"}
+)
 """Fields whose shape the schema fixes, or that the operator chose to show (the domain of the license)."""
+_VERSIONS = frozenset({"app", "sdk", "python", "os"})
+"""Version numbers: they hold dots and digits as addresses do."""
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 def findings(body: bytes) -> Iterator[str]:
     """Yield, in words and without the value, every reason why ``body`` must not leave."""
     try:
         plain = inflate(body)
-        msgspec.json.decode(plain, type=VerifyRequest)
-    except (ProtocolError, msgspec.MsgspecError) as error:
+        request = msgspec.json.decode(plain, type=VerifyRequest)
+    except (ProtocolError, ValueError, RecursionError) as error:
         yield f"the bytes do not follow the schema: {error}"
         return
-    request = msgspec.json.decode(plain)
-    yield from _undeclared(request, VerifyRequest)
-    for row in (request["telemetry"] or {}).get("aggregates", ()):
-        if row["counter"] not in COUNTER_NAMES:
-            yield "a counter is not in the list of counters"
-    for where, text in _texts(request, ""):
-        yield from (f"{where} looks like {kind}" for kind, pattern in _DETECTORS.items() if pattern.search(text))
+    if msgspec.json.encode(request) != plain:
+        # A field that the types do not know, one that stands twice, a number in another form: all of them end here.
+        yield "the bytes hold something that the schema does not account for"
+        return
+    if request.telemetry is not None and any(row.counter not in COUNTER_NAMES for row in request.telemetry.aggregates):
+        yield "a counter is not in the list of counters"
+    yield from _objections(msgspec.to_builtins(request))
 
 
-def _undeclared(value: Any, kind: type[msgspec.Struct]) -> Iterator[str]:
-    """Yield fields that the types do not know; msgspec itself passes over them."""
-    again = msgspec.to_builtins(msgspec.convert(value, kind, str_keys=True), str_keys=True)
-    if again != value:
-        yield "the bytes hold a field that is not in the catalogue"
+def without_suspects(report: Report) -> Report:
+    """Return ``report`` without the rows that :func:`findings` would object to."""
+    return msgspec.structs.replace(
+        report,
+        features=_clean(report.features),
+        errors=_clean(report.errors),
+        performance=_clean(report.performance),
+        aggregates=[row for row in _clean(report.aggregates) if row.counter in COUNTER_NAMES],
+    )
+
+
+def _clean(rows: list[S]) -> list[S]:
+    return [row for row in rows if next(_objections(msgspec.to_builtins(row)), None) is None]
+
+
+def _objections(value: Any) -> Iterator[str]:
+    """Yield what the texts of each field look like.  Every text of a field is looked at in one go, so that it is fast."""
+    texts: dict[str, dict[str, None]] = {}
+    for where, text in _texts(value, ""):
+        texts.setdefault(where, {})[text] = None
+    for where, distinct in texts.items():
+        together = "\n".join(distinct)  # no detector looks across a line feed
+        for kind, seen in _detectors_for(where.rpartition(".")[2]):
+            if seen(together):
+                yield f"{where} looks like {kind}"
+
+
+def _detectors_for(field: str) -> Iterator[tuple[str, Callable[[str], object]]]:
+    yield from ((kind, pattern.search) for kind, pattern in _SECRETS.items())
+    if field not in _VERSIONS:
+        yield from ((kind, pattern.search) for kind, pattern in _NUMBERS.items())
+        yield "an IPv4 address", _V4.search
+        yield "an IPv6 address", lambda text: any(map(_is_v6, _V6.findall(text)))
 
 
 def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
@@ -65,5 +118,9 @@ def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
             yield from _texts(item, where)
     elif isinstance(value, dict):
         for key, item in value.items():
-            if key not in _OPAQUE:
-                yield from _texts(item, f"{where}.{key}" if where else key)
+            if isinstance(
+                key, str
+            ):  # the keys of ``dropped`` are texts as well; the names of fields pass every detector
+                yield where, key
+            if key not in _SHAPED:
+                yield from _texts(item, f"{where}.{key}" if where else str(key))

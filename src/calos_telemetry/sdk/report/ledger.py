@@ -1,12 +1,13 @@
 """The ledger: every exchange that was sealed, with its exact bytes, its state and its receipt.
 
-States: ``sealed`` (waits to be sent, or to be sent again), ``acknowledged`` (the vendor's receipt is here), ``refused``
-(the vendor took nothing of it), ``quarantined`` (the exit gate kept it here).
+States: ``sealed`` (waits to be sent, or to be sent again), ``acknowledged`` (answered; a report has its receipt here),
+``refused`` (the vendor took nothing of it), ``withdrawn`` (taken back before it was answered), ``quarantined`` (the exit
+gate kept it here).  Only a sealed exchange changes its state, and its bytes never change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from calos_telemetry.contract.receipt import NO_CHAIN, SignedReceipt
 from calos_telemetry.contract.report import VerifyRequest, freeze
 from calos_telemetry.contract.signing import digest
+from calos_telemetry.errors import SignatureError
 from calos_telemetry.sdk.report.exit_gate import findings
 from calos_telemetry.store.database import writing
 from calos_telemetry.store.install_tables import reports
@@ -23,6 +25,7 @@ from calos_telemetry.store.install_tables import reports
 SEALED = "sealed"
 ACKNOWLEDGED = "acknowledged"
 REFUSED = "refused"
+WITHDRAWN = "withdrawn"
 QUARANTINED = "quarantined"
 
 
@@ -43,6 +46,13 @@ class Entry:
     answered_at: int | None
     outcome: str | None
     receipt: SignedReceipt | None
+
+    def chain(self) -> str | None:
+        """Return the link that the next receipt carries; ``None`` without a receipt, or with a damaged one."""
+        try:
+            return None if self.receipt is None else self.receipt.chain()
+        except SignatureError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +97,22 @@ class Ledger:
                 "outcome": f"kept here by the exit gate: {'; '.join(objections)}" if objections else None,
             }
             connection.execute(insert(reports), row)
-        sealed = self.entry(position.number)
-        assert sealed is not None  # noqa: S101 - it was inserted above
-        return sealed
+            return _entry(connection.execute(select(reports).where(reports.c.number == position.number)).one())
 
-    def pending(self) -> Entry | None:
-        """Return the exchange that waits to be sent, if any."""
-        return self._first(reports.c.state == SEALED)
+    def pending(self) -> list[Entry]:
+        """Return the exchanges that wait to be sent, oldest first: at most one report, and one mere check."""
+        query = select(reports).where(reports.c.state == SEALED).order_by(reports.c.number)
+        with self._engine.connect() as connection:
+            return [_entry(row) for row in connection.execute(query)]
+
+    def position(self) -> Position:
+        """Return where the next report begins."""
+        with self._engine.connect() as connection:
+            return self._position(connection)
 
     def newest(self) -> Entry | None:
-        """Return the newest exchange that carries telemetry."""
-        return self._first(reports.c.rows > 0)
+        """Return the newest exchange with telemetry that left or is about to; what was kept here is not among them."""
+        return self._first(reports.c.rows > 0, reports.c.state != QUARANTINED)
 
     def entry(self, number: int) -> Entry | None:
         """Return the exchange called ``number``."""
@@ -110,10 +125,10 @@ class Ledger:
         return [_entry(row) for row in rows]
 
     def oldest_first(self) -> Iterator[Entry]:
-        """Yield every exchange, oldest first."""
+        """Yield every exchange, oldest first, without keeping a transaction open in between."""
         with self._engine.connect() as connection:
-            for row in connection.execute(select(reports).order_by(reports.c.number)):
-                yield _entry(row)
+            numbers = connection.scalars(select(reports.c.number).order_by(reports.c.number)).all()
+        yield from filter(None, map(self.entry, numbers))
 
     def attempted(self, entry: Entry, now: int, outcome: str) -> None:
         """Note an attempt that changed nothing: the exchange stays sealed and is sent again, byte for byte."""
@@ -133,23 +148,30 @@ class Ledger:
             receipt_signature=receipt.signature if receipt else None,
         )
 
-    def _set(self, entry: Entry, **values: Any) -> None:
-        with writing(self._engine) as connection:
-            connection.execute(update(reports).where(reports.c.number == entry.number).values(**values))
+    def withdraw(self, entry: Entry, why: str) -> None:
+        """Take back an exchange that was not answered yet; its bytes stay to be seen."""
+        tried = f"; it was sent {entry.attempts} times without an answer" if entry.attempts else ""
+        self._set(entry, state=WITHDRAWN, outcome=why + tried)
 
-    def _first(self, condition: ColumnElement[bool]) -> Entry | None:
-        query = select(reports).where(condition).order_by(reports.c.number.desc()).limit(1)
+    def _set(self, entry: Entry, **values: Any) -> None:
+        this_one = reports.c.number == entry.number, reports.c.state == SEALED
+        with writing(self._engine) as connection:
+            connection.execute(update(reports).where(*this_one).values(**values))
+
+    def _first(self, *conditions: ColumnElement[bool]) -> Entry | None:
+        query = select(reports).where(*conditions).order_by(reports.c.number.desc()).limit(1)
         with self._engine.connect() as connection:
             row = connection.execute(query).first()
         return None if row is None else _entry(row)
 
     def _position(self, connection: Connection) -> Position:
         number = (connection.scalar(select(func.max(reports.c.number))) or 0) + 1
-        acknowledged = select(reports).where(reports.c.state == ACKNOWLEDGED).order_by(reports.c.number.desc())
-        rows: Sequence[Entry] = [_entry(row) for row in connection.execute(acknowledged.limit(1))]
-        if not rows or rows[0].receipt is None:
+        receipted = reports.c.state == ACKNOWLEDGED, reports.c.receipt_text.is_not(None)
+        query = select(reports).where(*receipted).order_by(reports.c.number.desc()).limit(1)
+        row = connection.execute(query).first()
+        if row is None:
             return Position(number, 0, NO_CHAIN)
-        return Position(number, rows[0].to_revision, rows[0].receipt.chain())
+        return Position(number, row.to_revision, _entry(row).chain() or NO_CHAIN)
 
 
 def _entry(row: Any) -> Entry:
