@@ -91,6 +91,20 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     receipt_signature: Annotated[str, declared("its signature, base64url", "proves who received it")] | None
 
 
+class SightingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """telemetry_sightings: how often a text was seen that no router vouches for."""
+
+    kind: Annotated[str, declared("path (a guessed template) or message (of a failure)", "keeps rare texts here")]
+    subject: Annotated[str, declared("the template, or the fingerprint of the failure", "keeps rare texts here")]
+    times: Annotated[Count, declared("how often it was seen, until it became common", "keeps rare texts here")]
+    users: Annotated[
+        str, declared("keyed hashes of at most three users, until it became common", "counts who saw it", _PSEUDONYMOUS)
+    ]
+    users_known: Annotated[Count, declared("1 where any sighting had a user", "counts who saw it", _INTERACTION)]
+    common_since: Annotated[Count, declared("revision from which it may leave; 0 before", "keeps rare texts here")]
+    seen_at: Annotated[Moment, declared("last sighting until then, unix ms", "ends the retention of hashes")]
+
+
 TABLES: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
     ("telemetry_events", StoredEvent, "90 days"),
     ("telemetry_features", Owned, "for ever"),
@@ -100,6 +114,7 @@ TABLES: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
     ("telemetry_aggregates", Owned, "for ever"),
     ("telemetry_books", BooksRow, "for ever"),
     ("telemetry_reports", LedgerRow, "for ever"),
+    ("telemetry_sightings", SightingRow, "for ever"),
     ("spool_cursors", SpoolCursor, "7 days"),
 )
 """The table, what its rows hold beside what leaves, and how long they are kept."""

@@ -40,3 +40,15 @@ reports = Table(
     Column("receipt_kid", String(20), comment="key that signed it"),
     Column("receipt_signature", String(100), comment="base64url"),
 )
+
+sightings = Table(
+    "telemetry_sightings",
+    install,
+    Column("kind", String(10), primary_key=True, comment="path (a guessed template) or message (of a failure)"),
+    Column("subject", String(200), primary_key=True, comment="the template, or the fingerprint of the failure"),
+    Column("times", BigInteger, nullable=False, comment="how often it was seen, until it became common"),
+    Column("users", Text, nullable=False, comment="keyed hashes of at most three users, until it became common"),
+    Column("users_known", Integer, nullable=False, comment="1 where any sighting had a user"),
+    Column("common_since", BigInteger, nullable=False, comment="revision from which it may leave; 0 while it is rare"),
+    Column("seen_at", BigInteger, nullable=False, comment="last sighting until then, unix ms"),
+)

@@ -101,7 +101,7 @@ def test_event_keeps_nothing_that_names_a_person() -> None:
     event = event_of(only(COMBINED.replace(b"- -", b"- anna").replace(b"/a/7", b"/a/7#x")))
     assert event == ApiRequest(
         method="GET", path="/a/:id", status=200, duration_us=None, response_bytes=512, user="a" * 16, session="5" * 16,
-        browser="Firefox", os="Linux", style="page",
+        browser="Firefox", os="Linux", style="page", inferred=True,
     )  # fmt: skip
     stored = to_record(AT, event)
     assert not [word for word in (b"q=1", b"from.example", b"1.2.3.4", b"anna", b"Mozilla", b"X11") if word in stored]

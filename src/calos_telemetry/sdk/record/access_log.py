@@ -255,9 +255,11 @@ def to_event(
     """
     path = _path_of_target(line.target)
     browser, system = client_of(line.user_agent) if line.user_agent else (None, None)
+    template = UNMATCHED if not path or line.status in _UNROUTED else path_of(path)
     return ApiRequest(
         method=line.method if line.method in METHODS else OTHER_METHOD,
-        path=UNMATCHED if not path or line.status in _UNROUTED else path_of(path),
+        path=template,
+        inferred=template != UNMATCHED,
         status=line.status,
         response_bytes=line.response_bytes,
         user=None if line.remote_user is None else user_of(line.remote_user),

@@ -20,6 +20,7 @@ from calos_telemetry.contract.histogram import Histogram, merge
 from calos_telemetry.contract.report import MAX_INFLATED, MAX_ROWS, MAX_WIRE, Books, Report
 from calos_telemetry.contract.rows import AggregateRow, ErrorRow, FeatureRow, PerformanceRow
 from calos_telemetry.sdk.report.cut import cut
+from calos_telemetry.sdk.report.rare import without_rare
 from calos_telemetry.sdk.rollup.performance import read_histogram
 from calos_telemetry.store.tables import aggregates, errors, features, performance
 
@@ -73,6 +74,7 @@ def build_report(
             performance=_performance(connection, span),
             aggregates=_rows(connection, aggregates, AggregateRow, span),
         )
+        report = without_rare(connection, install_id, report)
         if max_rows == 1 or _fits(report, max_wire):
             return report
         max_rows = max(1, min(max_rows, report.rows()) // 2)
