@@ -109,7 +109,10 @@ def _last(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str | None:
 
 
 def _is_page(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    return any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers)
+    for name, value in headers:
+        if name == b"content-type":  # ASGI: names are in lower case
+            return value.startswith(b"text/html")
+    return False
 
 
 def _who(scope: Scope) -> tuple[object, object]:

@@ -124,7 +124,7 @@ class LicenseMiddleware:
 
     def _labelled(self, response: HttpResponseBase) -> HttpResponseBase:
         for name, value in headers_of(self._telemetry.license):
-            response.headers[name.decode()] = value.decode()
+            response.headers[name] = value
         return response
 
 

@@ -7,7 +7,6 @@ import hmac
 import secrets
 import uuid
 from datetime import date, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -51,24 +50,24 @@ class Identifiers:
     def __init__(self, secret: bytes) -> None:
         if len(secret) != SECRET_BYTES:
             raise ValueError(f"the secret has {len(secret)} bytes, it must have {SECRET_BYTES}")
-        self._user = lru_cache(maxsize=_CACHED)(_Hash(secret, _USER))
-        self._session = lru_cache(maxsize=_CACHED)(_Hash(secret, _SESSION))
+        self._user = _Hash(secret, _USER)
+        self._session = _Hash(secret, _SESSION)
 
     def user(self, value: object) -> str | None:
         """Return the hash of a user id; ``None`` for no user."""
-        plain = _plain(value)
-        return None if plain is None else self._user(plain)
+        plain = _plain(value) if value is not None else None
+        return None if plain is None else self._user.of(plain)
 
     def session(self, value: object) -> str | None:
         """Return the hash of a session id; ``None`` for no session."""
-        plain = _plain(value)
-        return None if plain is None else self._session(plain)
+        plain = _plain(value) if value is not None else None
+        return None if plain is None else self._session.of(plain)
 
 
 def obfuscate_user_id(value: object, secret: bytes) -> str | None:
     """Return the hash of a user id under ``secret``, as :meth:`Identifiers.user` does, without remembering it."""
     plain = _plain(value)
-    return None if plain is None else _Hash(secret, _USER)(plain)
+    return None if plain is None else _Hash(secret, _USER).of(plain)
 
 
 class _Hash:
@@ -82,13 +81,22 @@ class _Hash:
         key = hmac.digest(secret, context, "sha256").ljust(_BLOCK, b"\0")
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
+        self._known: dict[bytes, str] = {}
 
-    def __call__(self, plain: bytes) -> str:
+    def of(self, plain: bytes) -> str:
+        """Return the hash of ``plain``."""
+        known = self._known.get(plain)
+        if known is not None:
+            return known
         inner = self._inner.copy()
         inner.update(plain)
         outer = self._outer.copy()
         outer.update(inner.digest())
-        return outer.hexdigest()[:_HASH_DIGITS]
+        hashed = outer.hexdigest()[:_HASH_DIGITS]
+        if len(self._known) >= _CACHED:
+            self._known.clear()  # dearer books of what was used last cost more than they save
+        self._known[plain] = hashed
+        return hashed
 
 
 def _plain(value: object) -> bytes | None:
@@ -96,7 +104,9 @@ def _plain(value: object) -> bytes | None:
 
     No method of a stranger's class is called.
     """
-    if isinstance(value, str):
+    if type(value) is str and value.isascii() and len(value) <= _LONGEST:  # nearly always
+        plain = value.encode().strip()
+    elif isinstance(value, str):
         plain = str.encode(value[:_LONGEST], "utf-8", "surrogatepass").strip()
     elif isinstance(value, bytes | bytearray):
         plain = bytes(value[:_LONGEST]).strip()

@@ -14,31 +14,27 @@ if TYPE_CHECKING:
 
 
 class RequestFacts:
-    """One request as the middleware saw it.  Times: ``at`` unix ms, ``duration_us`` µs; sizes in bytes."""
+    """One request as the middleware saw it.  Times: ``at`` unix ms, ``duration_us`` µs; sizes in bytes.
 
-    __slots__ = (
-        "address",
-        "at",
-        "country",
-        "duration_us",
-        "error",
-        "feature",
-        "host",
-        "is_page",
-        "method",
-        "path",
-        "pipeline",
-        "private",
-        "queries",
-        "request_bytes",
-        "response_bytes",
-        "route",
-        "session",
-        "status",
-        "tags",
-        "user",
-        "user_agent",
-    )
+    What most requests leave at its default is a class attribute: setting each on every request would cost as much as
+    reading the headers.
+    """
+
+    route: str | None = None
+    status = 0
+    duration_us = 0
+    request_bytes = 0
+    response_bytes = 0
+    user: object = None
+    session: object = None
+    user_agent: str | None = None
+    address: str | None = None
+    country: str | None = None  # the header of CALOS_COUNTRY_HEADER, as it came
+    private = False
+    is_page = False
+    error: BaseException | None = None
+    feature: str | None = None  # what @feature says
+    tags: Sequence[object] = ()  # of the route, as the framework keeps them
 
     def __init__(self, pipeline: Pipeline, at: int, method: str, path: str, host: str) -> None:
         self.pipeline = pipeline
@@ -46,21 +42,6 @@ class RequestFacts:
         self.method = method
         self.path = path
         self.host = host
-        self.route: str | None = None
-        self.status = 0
-        self.duration_us = 0
-        self.request_bytes = 0
-        self.response_bytes = 0
-        self.user: object = None
-        self.session: object = None
-        self.user_agent: str | None = None
-        self.address: str | None = None
-        self.country: str | None = None  # the header of CALOS_COUNTRY_HEADER, as it came
-        self.private = False
-        self.is_page = False
-        self.error: BaseException | None = None
-        self.feature: str | None = None  # what @feature says
-        self.tags: Sequence[object] = ()  # of the route, as the framework keeps them
         self.queries: list[Query] | None = []  # taken out when the request is recorded
 
 

@@ -49,6 +49,7 @@ from calos_telemetry.sdk.record.usage import UsedFeatures
 _NO_ROUTE = frozenset({404, 405})
 _FIRST_FAILURE = 400
 _MOST_QUERIES = 10_000  # of one request
+_MOST_ROUTES = 4_096
 
 
 class Pipeline:
@@ -75,6 +76,7 @@ class Pipeline:
         self._hash_session = identifiers.session
         self.features = UsedFeatures(features or {}, self._declarations.features, any_tag=feature_tags)
         self.tally = QueryTally()
+        self._kinds: dict[tuple[str | None, bool], tuple[str, str]] = {}
         self._host_seen: Decision | None = None
 
     def request(self, facts: RequestFacts) -> bool:
@@ -82,28 +84,28 @@ class Pipeline:
         if not self._may_record(facts):
             facts.queries = None
             return False
-        path = template_of(facts)
+        path, style = self._kind_of(facts)
         user, session = self._who(facts)
         queries, facts.queries = facts.queries, None  # what the request's tasks ask from now on is nobody's
         client = client_of(facts.user_agent)
         event = ApiRequest(
-            method=facts.method if facts.method in METHODS else OTHER_METHOD,
-            path=path,
-            status=facts.status,
-            duration_us=facts.duration_us,
-            request_bytes=facts.request_bytes,
-            response_bytes=facts.response_bytes,
-            feature=self.features.of(path, facts),
-            user=user,
-            session=session,
-            country=self.countries.of(facts.address, facts.country) if self.countries.known else None,
-            browser=client.browser,
-            os=client.os,
-            style=style_of(path, facts.is_page),
-            error=categorise_status(facts.status) if facts.status >= _FIRST_FAILURE else None,
-            inferred=facts.route is None and path != UNMATCHED,
-            database_us=sum(duration_us for _, duration_us in queries) if queries else 0,
-            database_queries=len(queries) if queries else 0,
+            facts.method if facts.method in METHODS else OTHER_METHOD,
+            path,
+            facts.status,
+            facts.duration_us,
+            facts.request_bytes,
+            facts.response_bytes,
+            self.features.of(path, facts),
+            user,
+            session,
+            self.countries.of(facts.address, facts.country) if self.countries.known else None,
+            client.browser,
+            client.os,
+            style,
+            categorise_status(facts.status) if facts.status >= _FIRST_FAILURE else None,
+            facts.route is None and path != UNMATCHED,  # inferred
+            sum(duration_us for _, duration_us in queries) if queries else 0,
+            len(queries) if queries else 0,
         )
         if queries:
             self.tally.add(queries)
@@ -187,6 +189,17 @@ class Pipeline:
         at = now_ms() if now is None else now
         for event in self.tally.take(at):
             self._append(at, event)
+
+    def _kind_of(self, facts: RequestFacts) -> tuple[str, str]:
+        """Return template and style; remembered for each route of the application."""
+        route = (facts.route, facts.is_page)
+        known = self._kinds.get(route)
+        if known is None:
+            path = template_of(facts)
+            known = (path, style_of(path, facts.is_page))
+            if facts.route is not None and len(self._kinds) < _MOST_ROUTES:
+                self._kinds[route] = known
+        return known
 
     def _may_record(self, facts: RequestFacts | None) -> bool:
         if facts is not None:
