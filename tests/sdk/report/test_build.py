@@ -290,9 +290,9 @@ def test_the_histogram_is_that_of_the_database(engine: Engine) -> None:
     assert row.histogram == read_histogram(stored)
 
 
-def _error(number: int, message: str) -> dict[str, Any]:
+def _error(number: int, name: str) -> dict[str, Any]:
     return {
-        "install_id": INSTALL_ID, "fingerprint": f"{number:016x}", "type": "other", "name": f"Error{number}", "message": "",
-        "stack": message, "path": None, "method": None, "status_code": None, "occurrence_count": 1,
+        "install_id": INSTALL_ID, "fingerprint": f"{number:016x}", "type": "other", "name": name[:120], "message": "",
+        "stack": "", "path": None, "method": None, "status_code": None, "occurrence_count": 1,
         "first_seen_at": MIDNIGHT, "last_seen_at": MIDNIGHT, "revision": 1_000,
     }  # fmt: skip
