@@ -69,13 +69,16 @@ class TelemetryMiddleware:
         if pipeline is None:
             return None
         try:
-            facts = RequestFacts(pipeline, now_ms(), scope["method"], scope["path"], "")
-            _read_headers(facts, scope["headers"])
-            client = scope.get("client")
-            facts.address = client[0] if client else None
-            if pipeline.countries.header is not None:
-                facts.country = _last(scope["headers"], pipeline.countries.header)
-            scope[FACTS] = facts
+            facts = scope[FACTS] = RequestFacts(pipeline, now_ms(), scope["method"], scope["path"], "")
+            for name, value in scope["headers"]:
+                if name == b"host":
+                    facts.host = value.decode("latin-1")
+                elif name == b"user-agent":
+                    facts.user_agent = value.decode("latin-1")
+                elif name == b"sec-gpc":
+                    facts.private = value == b"1"
+            if pipeline.countries.known:
+                _note_place(facts, scope)
         except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
             self.telemetry.swallow(error)
             return None
@@ -92,20 +95,13 @@ class TelemetryMiddleware:
             self.telemetry.swallow(error)
 
 
-def _read_headers(facts: RequestFacts, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    for name, value in headers:
-        if name == b"host":
-            facts.host = value.decode("latin-1")
-        elif name == b"user-agent":
-            facts.user_agent = value.decode("latin-1")
-        elif name == b"sec-gpc":
-            facts.private = value == b"1"
-
-
-def _last(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str | None:
-    """Return a header's last value, which is the one that the nearest proxy wrote."""
-    values = [value for name, value in headers if name == wanted]
-    return values[-1].decode("latin-1") if values else None
+def _note_place(facts: RequestFacts, scope: Scope) -> None:
+    """Note the peer, and of the trusted header the last value, which is the one that the nearest proxy wrote."""
+    client = scope.get("client")
+    facts.address = client[0] if client else None
+    wanted = facts.pipeline.countries.header
+    values = [value for name, value in scope["headers"] if name == wanted]
+    facts.country = values[-1].decode("latin-1") if values else None
 
 
 def _is_page(headers: Iterable[tuple[bytes, bytes]]) -> bool:

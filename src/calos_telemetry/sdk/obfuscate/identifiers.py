@@ -19,7 +19,7 @@ SECRET_BYTES: Final = 32
 """256 bits, so that the key cannot be guessed even by who knows all the ids."""
 
 _HASH_DIGITS: Final = 16  # hexadecimal: 64 bits, no collision expected below a thousand million users
-_CACHED: Final = 2048
+_CACHED: Final = 8_192  # of each: about 1.5 MB, and most sessions of a busy site are among them
 _LONGEST: Final = 1024  # bytes of an identifier that count
 _BLOCK: Final = 64  # bytes of a SHA-256 block
 _USER: Final = b"calos user\0"
@@ -44,30 +44,21 @@ class Identifiers:
     """Hashes the users and sessions of one install with its ``secret`` (HMAC-SHA-256, first 16 hexadecimal digits).
 
     Users and sessions have their own keys, so that a session id that equals a user id tells nothing.  The latest
-    answers are remembered, at most 2048 of each.
+    answers are remembered, at most 8192 of each.
     """
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != SECRET_BYTES:
             raise ValueError(f"the secret has {len(secret)} bytes, it must have {SECRET_BYTES}")
-        self._user = _Hash(secret, _USER)
-        self._session = _Hash(secret, _SESSION)
-
-    def user(self, value: object) -> str | None:
+        self.user = _Hash(secret, _USER).of
         """Return the hash of a user id; ``None`` for no user."""
-        plain = _plain(value) if value is not None else None
-        return None if plain is None else self._user.of(plain)
-
-    def session(self, value: object) -> str | None:
+        self.session = _Hash(secret, _SESSION).of
         """Return the hash of a session id; ``None`` for no session."""
-        plain = _plain(value) if value is not None else None
-        return None if plain is None else self._session.of(plain)
 
 
 def obfuscate_user_id(value: object, secret: bytes) -> str | None:
     """Return the hash of a user id under ``secret``, as :meth:`Identifiers.user` does, without remembering it."""
-    plain = _plain(value)
-    return None if plain is None else _Hash(secret, _USER).of(plain)
+    return _Hash(secret, _USER).of(value)
 
 
 class _Hash:
@@ -81,22 +72,34 @@ class _Hash:
         key = hmac.digest(secret, context, "sha256").ljust(_BLOCK, b"\0")
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
-        self._known: dict[bytes, str] = {}
+        self._known: dict[str, str] = {}
 
-    def of(self, plain: bytes) -> str:
-        """Return the hash of ``plain``."""
-        known = self._known.get(plain)
-        if known is not None:
-            return known
+    def of(self, value: object) -> str | None:
+        """Return the hash of an identifier; ``None`` for none."""
+        if value is None:
+            return None
+        if type(value) is not str:
+            return self._hash(value)
+        known = self._known.get(value)
+        return self._remember(value) if known is None else known
+
+    def _remember(self, value: str) -> str | None:
+        hashed = self._hash(value)
+        if hashed is not None and len(value) <= _LONGEST:
+            if len(self._known) >= _CACHED:
+                self._known.clear()  # dearer books of what was used last cost more than they save
+            self._known[value] = hashed
+        return hashed
+
+    def _hash(self, value: object) -> str | None:
+        plain = _plain(value)
+        if plain is None:
+            return None
         inner = self._inner.copy()
         inner.update(plain)
         outer = self._outer.copy()
         outer.update(inner.digest())
-        hashed = outer.hexdigest()[:_HASH_DIGITS]
-        if len(self._known) >= _CACHED:
-            self._known.clear()  # dearer books of what was used last cost more than they save
-        self._known[plain] = hashed
-        return hashed
+        return outer.hexdigest()[:_HASH_DIGITS]
 
 
 def _plain(value: object) -> bytes | None:
@@ -104,9 +107,7 @@ def _plain(value: object) -> bytes | None:
 
     No method of a stranger's class is called.
     """
-    if type(value) is str and value.isascii() and len(value) <= _LONGEST:  # nearly always
-        plain = value.encode().strip()
-    elif isinstance(value, str):
+    if isinstance(value, str):
         plain = str.encode(value[:_LONGEST], "utf-8", "surrogatepass").strip()
     elif isinstance(value, bytes | bytearray):
         plain = bytes(value[:_LONGEST]).strip()
