@@ -38,7 +38,7 @@ _SECRETS: dict[str, re.Pattern[str]] = {
     "a token of a known service": re.compile(
         r"(?<![0-9A-Za-z])(?:(?:sk|pk|rk|whsec)[_-](?:live_|test_|ant-|proj-)?\w{12}|gh[pousr]_\w{16}|github_pat_\w{16}"
         r"|xox[abeoprs]-\w{4}|A[KS]IA[A-Z0-9]{12}|AIza[\w-]{20}|glpat-[\w-]{12}|npm_\w{20}|pypi-\w{16}|hf_\w{20}"
-        r"|shp(?:at|ss|ca)_\w{16}|SG\.[\w-]{12}\.|dop_v1_\w{16}|Bearer +[\w.~+/-]{12})"
+        r"|shp(?:at|ss|ca)_\w{16}|SG\.[\w-]{12,80}\.|dop_v1_\w{16}|Bearer +[\w.~+/-]{12})"
     ),
     "a password in a URL": re.compile(r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,80}:[^\s/@]{1,80}@"),
     "a home directory": re.compile(r"(?:/home/|/Users/|[A-Z]:\\Users\\)[^\s/\\\[:]{1,80}"),
@@ -118,9 +118,6 @@ def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
             yield from _texts(item, where)
     elif isinstance(value, dict):
         for key, item in value.items():
-            if isinstance(
-                key, str
-            ):  # the keys of ``dropped`` are texts as well; the names of fields pass every detector
-                yield where, key
+            yield where, str(key)  # the reasons in ``dropped`` are texts too; the names of fields pass every detector
             if key not in _SHAPED:
                 yield from _texts(item, f"{where}.{key}" if where else str(key))
