@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Flask, g, request
+from flask import Flask, g, got_request_exception, request
 
 from calos_telemetry.sdk.license.gates import LicenseWsgiMiddleware
-from calos_telemetry.sdk.middleware.wsgi import ROUTE, SESSION, USER, TelemetryWsgiMiddleware
+from calos_telemetry.sdk.middleware.wsgi import FACTS, ROUTE, SESSION, USER, TelemetryWsgiMiddleware
 from calos_telemetry.sdk.viewer.wsgi import mount
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def init_flask(app: Flask, telemetry: Telemetry) -> None:
     """
     app.before_request(_note_route)
     app.teardown_request(_note_who)
+    got_request_exception.connect(_note_error, app)
     inner = TelemetryWsgiMiddleware(mount(app.wsgi_app, telemetry), telemetry)
     app.wsgi_app = LicenseWsgiMiddleware(inner, telemetry)  # type: ignore[method-assign]  # Flask's documented way
 
@@ -28,6 +29,13 @@ def init_flask(app: Flask, telemetry: Telemetry) -> None:
 def _note_route() -> None:
     if request.url_rule is not None:
         request.environ[ROUTE] = request.script_root + request.url_rule.rule
+
+
+def _note_error(_app: Flask, exception: BaseException) -> None:
+    """Remember an unhandled exception; Flask itself turns it into a response."""
+    facts = request.environ.get(FACTS)
+    if facts is not None:
+        facts.error = exception
 
 
 def _note_who(_error: BaseException | None) -> None:

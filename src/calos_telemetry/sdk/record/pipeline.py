@@ -32,12 +32,11 @@ from calos_telemetry.contract.fields import MAX_MESSAGE, MAX_NAME, MAX_STACK
 from calos_telemetry.sdk.obfuscate.categories import categorise, categorise_status
 from calos_telemetry.sdk.obfuscate.clients import client_of
 from calos_telemetry.sdk.obfuscate.identifiers import Identifiers
-from calos_telemetry.sdk.obfuscate.messages import obfuscate_message
 from calos_telemetry.sdk.obfuscate.metadata import obfuscate_metadata
 from calos_telemetry.sdk.obfuscate.names import feature_name
 from calos_telemetry.sdk.obfuscate.paths import obfuscate_path
 from calos_telemetry.sdk.obfuscate.routes import template_of_route
-from calos_telemetry.sdk.obfuscate.stacks import obfuscate_stack
+from calos_telemetry.sdk.obfuscate.stacks import obfuscate_stack, one_line_of
 from calos_telemetry.sdk.policy.decision import Decision, Policy
 from calos_telemetry.sdk.record.countries import Countries
 from calos_telemetry.sdk.record.facts import Query, RequestFacts
@@ -143,7 +142,7 @@ class Pipeline:
         event = ErrorEvent(
             category=categorise(error),
             name=feature_name(type(error).__name__)[:MAX_NAME],
-            message=obfuscate_message(_text_of(error))[:MAX_MESSAGE],
+            message=one_line_of(error)[:MAX_MESSAGE],
             stack=obfuscate_stack(error)[:MAX_STACK],
             path=template_of(facts) if facts else None,
             inferred=facts is not None and facts.route is None,
@@ -236,8 +235,3 @@ def _category_of(failure: BaseException | str | None) -> str | None:
     if failure is None or isinstance(failure, BaseException):
         return None if failure is None else categorise(failure)
     return failure if type(failure) is str and failure in CATEGORIES else "other"
-
-
-def _text_of(error: BaseException) -> str:
-    """Return an exception's text, read from its arguments only: a hostile ``__str__`` is never called."""
-    return " ".join(argument for argument in error.args if type(argument) is str)
