@@ -117,6 +117,9 @@ def flask(telemetry: Telemetry, marks: Marks) -> Ask:
     client = app.test_client()
 
     def ask(method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
-        return client.open(path, method=method, headers=dict(headers), data=body, base_url=f"http://{HOST}").data  # type: ignore[no-any-return]  # Flask types it loosely
+        answer = client.open(path, method=method, headers=dict(headers), data=body, base_url=f"http://{HOST}")
+        content: bytes = answer.data
+        answer.close()  # as every server does
+        return content
 
     return ask

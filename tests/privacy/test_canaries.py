@@ -23,7 +23,7 @@ def test_all_places_were_planted(done: Run) -> None:
     """The run reached every place, and what it recorded is there to be searched."""
     assert {mark.place for mark in done.marks} == PLACES
     assert {mark.kind for mark in done.marks} == set(KINDS)
-    assert done.events > 300
+    assert done.events > 450
     database = done.files[str(done.home / "telemetry.db")]
     for raised in (b"RuntimeError", b"OperationalError", b"ValueError", b"ExceptionGroup", b"KeyError"):
         assert raised in database
