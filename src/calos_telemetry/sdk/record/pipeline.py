@@ -12,7 +12,7 @@ without the database and without the network:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from calos_telemetry.clock import now_ms
 from calos_telemetry.contract.declarations import Declarations
@@ -39,7 +39,7 @@ from calos_telemetry.sdk.obfuscate.routes import template_of_route
 from calos_telemetry.sdk.obfuscate.stacks import obfuscate_stack, one_line_of
 from calos_telemetry.sdk.policy.decision import Decision, Policy
 from calos_telemetry.sdk.record.countries import Countries
-from calos_telemetry.sdk.record.facts import Query, RequestFacts
+from calos_telemetry.sdk.record.facts import RequestFacts
 from calos_telemetry.sdk.record.queries import QueryTally
 from calos_telemetry.sdk.record.spool import Spool
 from calos_telemetry.sdk.record.styles import style_of
@@ -121,7 +121,7 @@ class Pipeline:
             return False
         user, session = self._who(facts)
         event = FeatureUsage(
-            feature=feature_name(name),
+            feature=self.features.cleaned(name),
             metadata=obfuscate_metadata(metadata, self._declarations) if metadata else {},
             user=user,
             session=session,
@@ -162,7 +162,7 @@ class Pipeline:
             return False
         event = Performance(
             metric="transaction",
-            name=feature_name(name),
+            name=self.features.cleaned(name),
             duration_us=duration_us,
             success=failure is None,
             error=_category_of(failure),
@@ -175,13 +175,9 @@ class Pipeline:
         if queries is not None and len(queries) < _MOST_QUERIES:
             queries.append((name, duration_us))
         elif self._may_record(facts):
-            self.loose_queries(((name, duration_us),))
-
-    def loose_queries(self, queries: Iterable[Query]) -> None:
-        """Count database queries that belong to no request, or to one that asks too often to remember each."""
-        self.tally.add(queries)
-        if (now := now_ms()) >= self.tally.due:
-            self.write_queries(now)
+            self.tally.add_one((name, duration_us))
+            if (now := now_ms()) >= self.tally.due:
+                self.write_queries(now)
 
     def write_queries(self, now: int | None = None) -> None:
         """Write the database queries counted so far to the spool."""

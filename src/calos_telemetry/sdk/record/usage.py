@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from calos_telemetry.contract.fields import MAX_NAME
 from calos_telemetry.sdk.obfuscate.names import feature_name
 from calos_telemetry.sdk.record.facts import RequestFacts
 
@@ -39,13 +40,16 @@ class UsedFeatures:
         for tag in tags:
             name = getattr(tag, "value", tag)  # FastAPI takes enumerations too
             if type(name) is str and (self._any_tag or name in self._declared):
-                return self._cleaned(name)
+                return self.cleaned(name)
         return None
 
-    def _cleaned(self, name: str) -> str:
+    def cleaned(self, name: object) -> str:
+        """Return the name of a feature as it is recorded; remembered, because scrubbing a text costs microseconds."""
+        if type(name) is not str:
+            return feature_name(name)
         cleaned = self._names.get(name)
         if cleaned is None:
             cleaned = feature_name(name)
-            if len(self._names) < _REMEMBERED:
+            if len(self._names) < _REMEMBERED and len(name) <= MAX_NAME:
                 self._names[name] = cleaned
         return cleaned
