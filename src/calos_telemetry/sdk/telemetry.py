@@ -29,6 +29,8 @@ from calos_telemetry.sdk.schedule import Job, Schedule
 from calos_telemetry.settings import Settings
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from calos_telemetry.sdk.install import Install
     from calos_telemetry.sdk.viewer.asgi import Viewer
 
@@ -167,6 +169,12 @@ class Telemetry:
         if recorded:
             self._schedule.start()
         return recorded
+
+    def watch_exceptions(self, loop: AbstractEventLoop | None = None) -> Callable[[], None]:
+        """Record exceptions that nobody catches, in any thread, and with ``loop`` in its tasks; return what ends it."""
+        from calos_telemetry.sdk.instrument.hooks import watch_exceptions  # noqa: PLC0415 - asyncio loads with it
+
+        return watch_exceptions(self, loop)
 
     def flush(self) -> int:
         """Move everything spooled by any process into the database now; return how many events that were."""

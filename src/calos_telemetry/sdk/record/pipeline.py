@@ -31,12 +31,13 @@ from calos_telemetry.contract.events import (
 from calos_telemetry.contract.fields import MAX_MESSAGE, MAX_NAME, MAX_STACK
 from calos_telemetry.sdk.obfuscate.categories import categorise, categorise_status
 from calos_telemetry.sdk.obfuscate.clients import client_of
+from calos_telemetry.sdk.obfuscate.frames import Frame
 from calos_telemetry.sdk.obfuscate.identifiers import Identifiers
 from calos_telemetry.sdk.obfuscate.metadata import obfuscate_metadata
 from calos_telemetry.sdk.obfuscate.names import feature_name
 from calos_telemetry.sdk.obfuscate.paths import obfuscate_path
 from calos_telemetry.sdk.obfuscate.routes import template_of_route
-from calos_telemetry.sdk.obfuscate.stacks import obfuscate_stack, one_line_of
+from calos_telemetry.sdk.obfuscate.stacks import obfuscate_stack, one_line, one_line_of
 from calos_telemetry.sdk.policy.decision import Decision, Policy
 from calos_telemetry.sdk.record.countries import Countries
 from calos_telemetry.sdk.record.facts import RequestFacts
@@ -48,6 +49,8 @@ from calos_telemetry.sdk.record.usage import UsedFeatures
 _NO_ROUTE = frozenset({404, 405})
 _FIRST_FAILURE = 400
 _MOST_QUERIES = 10_000  # of one request
+_MARK = "__calos_recorded__"
+_SAME_MS = 60_000
 _MOST_ROUTES = 4_096
 
 
@@ -135,8 +138,11 @@ class Pipeline:
     def error(
         self, error: BaseException, facts: RequestFacts | None, context: Mapping[str, object] | None = None
     ) -> bool:
-        """Record a failure: an unhandled exception, or one the application reports with a context."""
-        if not self._may_record(facts):
+        """Record a failure: an unhandled exception, or one the application reports with a context.
+
+        An exception that comes by again (tracked by hand, then by the middleware, then by the log) is one failure.
+        """
+        if not self._may_record(facts) or not is_news(error, facts):
             return False
         user, session = self._who(facts)
         event = ErrorEvent(
@@ -151,6 +157,22 @@ class Pipeline:
             context=obfuscate_metadata(context, self._declarations) if context else {},
             user=user,
             session=session,
+        )
+        return self._append(now_ms(), event)
+
+    def logged(self, logger: str, template: str, where: Frame, facts: RequestFacts | None) -> bool:
+        """Record an error that the application logged without an exception: the template of its message, and where."""
+        if not self._may_record(facts):
+            return False
+        message = one_line(template)[:MAX_MESSAGE]
+        event = ErrorEvent(
+            category=categorise(Exception(template)),
+            name=feature_name(f"log:{logger}"),
+            message=message,
+            stack=f"log: {message}\n{where}"[:MAX_STACK],
+            path=template_of(facts) if facts else None,
+            inferred=facts is not None and facts.route is None,
+            method=facts.method if facts and facts.method in METHODS else None,
         )
         return self._append(now_ms(), event)
 
@@ -225,6 +247,18 @@ def template_of(facts: RequestFacts) -> str:
     if facts.status in _NO_ROUTE:
         return UNMATCHED
     return obfuscate_path(facts.path)
+
+
+def is_news(error: BaseException, facts: RequestFacts | None) -> bool:
+    """Say whether this exception was not recorded a moment ago; the mark stays on the exception itself.
+
+    One exception that ends several requests (a future they all await) is a failure of each.
+    """
+    now, request = now_ms(), id(facts) if facts is not None else 0
+    marks = BaseException.__getattribute__(error, "__dict__")
+    at, of = marks.get(_MARK, (0, 0))
+    marks[_MARK] = (now, request or of)
+    return not 0 <= now - at < _SAME_MS or bool(of and request and of != request)
 
 
 def _category_of(failure: BaseException | str | None) -> str | None:
