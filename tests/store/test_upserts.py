@@ -114,11 +114,10 @@ def test_adding_up_does_not_depend_on_the_order(
 
 
 def test_inserting_new_leaves_what_is_there(engine: Engine) -> None:
-    """An event that is drained twice is stored once, as it was the first time."""
-    first, second = row(tables.events, 1, 10, 0), row(tables.events, 1, 99, 0)
-    for one in (first, second):
-        one.pop("revision")
+    """A row that is inserted twice stays as it was the first time."""
+    first, second = row(tables.features, 1, 10, 0), row(tables.features, 1, 99, 0)
     with engine.begin() as connection:
-        insert_new(connection, tables.events, [first, second])
-        insert_new(connection, tables.events, [second])
-    assert content(engine, tables.events) == [first]
+        connection.execute(delete(tables.features))
+        insert_new(connection, tables.features, [first, second])
+        insert_new(connection, tables.features, [second])
+    assert content(engine, tables.features) == [first]

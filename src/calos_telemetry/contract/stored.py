@@ -30,10 +30,48 @@ class Owned(msgspec.Struct, frozen=True, kw_only=True):
 class StoredEvent(Owned, frozen=True, kw_only=True):
     """telemetry_events: one obfuscated event."""
 
-    event_id: Annotated[str, declared("number of the event, 32 hex digits", "an event is stored once", max_length=32)]
+    event_id: Annotated[str, declared("number of the event, hex digits", "an event is stored once", max_length=32)]
     event_type: Annotated[str, declared("which of the five events it is", "tells events apart", max_length=20)]
     event_data: Annotated[str, declared("the event as JSON, field by field as declared above", "feeds the rollups")]
     created_at: Annotated[Moment, declared("when it happened, unix ms", "sorts events and ends their retention")]
+
+
+class StoredPart(Owned, frozen=True, kw_only=True):
+    """telemetry_event_parts: what many events have in common, once."""
+
+    id: Annotated[Count, declared("number of the part", "lets an event refer to it")]
+    mark: Annotated[int, declared("hash of what is in it", "finds it again")]
+    event_type: Annotated[str, declared("type of the events it belongs to, or client", "tells parts apart")]
+    data: Annotated[str, declared("fields of the events, as JSON", "is kept once for many events")]
+    used_on: Annotated[Count, declared("day of the newest event that has it", "ends its retention")]
+
+
+class StoredRow(msgspec.Struct, frozen=True, kw_only=True):
+    """telemetry_event_rows: what only one event has; the view telemetry_events puts it together again."""
+
+    created_at: Annotated[Moment, declared("when it happened, unix ms", "sorts events and ends their retention")]
+    event_id: Annotated[bytes, declared("number of the event", "an event is stored once")]
+    part: Annotated[Count, declared("number of what it has in common with others", "keeps the file small")]
+    client: Annotated[Count, declared("number of its browser, system and country", "keeps the file small")] | None
+    duration_us: Annotated[Count, declared("elapsed time in µs", "shows what is slow")] | None
+    request_bytes: Annotated[Count, declared("size of the request body in bytes", "plans bandwidth")] | None
+    response_bytes: Annotated[Count, declared("size of the response body in bytes", "plans bandwidth")] | None
+    session_hash: Annotated[bytes, declared("keyed hash of the session", "tells sessions apart", _PSEUDONYMOUS)] | None
+    user_hash: Annotated[bytes, declared("keyed hash of the user", "counts active users", _PSEUDONYMOUS)] | None
+    rest: Annotated[str, declared("the other fields that only it has, as JSON", "keeps the event whole")] | None
+
+
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    """telemetry_log_lines: which lines of access logs were imported."""
+
+    id: Annotated[int, declared("keyed hash of the line", "imports a line once", _PSEUDONYMOUS)]
+
+
+class BucketRow(msgspec.Struct, frozen=True, kw_only=True):
+    """telemetry_buckets: what the numbers in a histogram stand for."""
+
+    bucket: Annotated[Count, declared("number in a histogram", "lets SQL read percentiles")]
+    value: Annotated[Count, declared("µs in the middle of the bucket", "lets SQL read percentiles")]
 
 
 class SessionRow(Owned, frozen=True, kw_only=True):
@@ -107,6 +145,10 @@ class SightingRow(msgspec.Struct, frozen=True, kw_only=True):
 
 TABLES: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
     ("telemetry_events", StoredEvent, "90 days"),
+    ("telemetry_event_rows", StoredRow, "90 days"),
+    ("telemetry_event_parts", StoredPart, "90 days"),
+    ("telemetry_log_lines", LogLine, "for ever"),
+    ("telemetry_buckets", BucketRow, "for ever"),
     ("telemetry_features", Owned, "for ever"),
     ("telemetry_errors", Owned, "for ever"),
     ("telemetry_performance", PerformanceHour, "90 days"),

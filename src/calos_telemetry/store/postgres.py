@@ -7,7 +7,6 @@ session, so that a pooler between us and the server cannot mix it up.  See ``doc
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import weakref
@@ -19,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from calos_telemetry.errors import SettingsError, StoreError
 from calos_telemetry.store.migrate import Schema, migrate
+from calos_telemetry.store.transactions import lock_number
 
 SCHEMA = "calos_telemetry"
 OLDEST = 140_000  # the oldest release that is still maintained
@@ -88,7 +88,7 @@ def _engine(address: URL, schema: str) -> Engine:
 def _beginner(schema: str) -> Callable[[Connection], None]:
     local = f"SET LOCAL search_path TO {schema}; SET LOCAL lock_timeout TO '{BUSY_SECONDS}s'"
     reading = f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; {local}"
-    writing = f"{local}; SELECT pg_advisory_xact_lock({_number('write', schema)})"
+    writing = f"{local}; SELECT pg_advisory_xact_lock({lock_number('write', schema)})"
 
     def begin(connection: Connection) -> None:
         write = connection.get_execution_options().get("calos_write", False)
@@ -113,14 +113,8 @@ def _prepare(engine: Engine, schema: str) -> None:
 def _exclusive(engine: Engine, schema: str) -> Iterator[None]:
     """Let one process at a time migrate; the lock ends with its connection, however that ends."""
     with engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _number("migrate", schema)})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": lock_number("migrate", schema)})
         yield
-
-
-def _number(purpose: str, schema: str) -> int:
-    """Return the number of an advisory lock: ours alone among all that an application's database may use."""
-    mark = hashlib.sha256(f"calos-telemetry:{purpose}:{schema}".encode()).digest()
-    return int.from_bytes(mark[:8], "big", signed=True)
 
 
 def _dispose_in_children(engine: Engine) -> None:

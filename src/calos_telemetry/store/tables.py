@@ -1,13 +1,26 @@
 """The six tables of DESIGN §4.3, with the same names and columns on both sides.
 
 Times are unix milliseconds, durations µs.  A column's ``comment`` is what an operator reads in the documentation.
+Events are kept compact (``store.event_rows``) and read through the view ``telemetry_events``.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
 
 telemetry = MetaData()
+views = MetaData()
 
 
 def _install() -> Column[str]:
@@ -20,14 +33,56 @@ def _revision() -> Column[int]:
 
 events = Table(
     "telemetry_events",
-    telemetry,
-    Column("event_id", String(32), primary_key=True, comment="32 hex digits, the same for the same event"),
+    views,
+    Column("event_id", String(32), primary_key=True, comment="hex digits, the same for the same event"),
     _install(),
     Column("event_type", String(20), nullable=False, comment="api_request, feature_usage, error, session, performance"),
     Column("event_data", Text, nullable=False, comment="the obfuscated event as JSON"),
     Column("created_at", BigInteger, nullable=False, comment="when it happened, unix ms"),
-    Index("telemetry_events_created_at", "created_at"),
+)
+"""A view: to be read only."""
+
+event_parts = Table(
+    "telemetry_event_parts",
+    telemetry,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="number of the part"),
+    Column("mark", BigInteger, nullable=False, comment="hash of the next three"),
+    _install(),
+    Column("event_type", String(20), nullable=False, comment="type of the event, or client"),
+    Column("data", Text, nullable=False, comment="what many events have in common, as JSON"),
+    Column("used_on", Integer, nullable=False, comment="day of the newest event that has it, since 1970-01-01"),
+    Index("telemetry_event_parts_mark", "mark", unique=True),
+)
+
+event_rows = Table(
+    "telemetry_event_rows",
+    telemetry,
+    Column("created_at", BigInteger, nullable=False, comment="when it happened, unix ms"),
+    Column("event_id", LargeBinary, nullable=False, comment="8 bytes for a line of a log, 16 for a spooled event"),
+    Column("part", Integer, nullable=False, comment="what it has in common with others"),
+    Column("client", Integer, comment="browser, operating system and country"),
+    Column("duration_us", BigInteger, comment="elapsed time, µs"),
+    Column("request_bytes", BigInteger, comment="bytes of the request body"),
+    Column("response_bytes", BigInteger, comment="bytes of the response body"),
+    Column("session_hash", LargeBinary, comment="keyed hash of the session"),
+    Column("user_hash", LargeBinary, comment="keyed hash of the user"),
+    Column("rest", Text, comment="what only this event has, as JSON"),
+    PrimaryKeyConstraint("created_at", "event_id"),
     sqlite_with_rowid=False,
+)
+
+log_lines = Table(
+    "telemetry_log_lines",
+    telemetry,
+    Column("id", BigInteger, primary_key=True, autoincrement=False, comment="id of an imported line, as a number"),
+    sqlite_with_rowid=False,
+)
+
+buckets = Table(
+    "telemetry_buckets",
+    telemetry,
+    Column("bucket", Integer, primary_key=True, autoincrement=False, comment="number in a histogram"),
+    Column("value", BigInteger, nullable=False, comment="µs in the middle of the bucket"),
 )
 
 features = Table(

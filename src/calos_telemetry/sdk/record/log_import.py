@@ -20,9 +20,10 @@ from calos_telemetry.sdk.obfuscate.paths import obfuscate_path
 from calos_telemetry.sdk.policy.decision import Policy
 from calos_telemetry.sdk.record.access_log import Line, LineIds, Malformed, read_log, to_event
 from calos_telemetry.sdk.record.spool import DrainLock
-from calos_telemetry.sdk.record.storing import store_events
+from calos_telemetry.sdk.record.storing import store_lines
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.store.database import writing
+from calos_telemetry.store.log_lines import DIGITS
 
 LINES_PER_TRANSACTION = 5_000
 _PATIENCE = 60.0
@@ -82,7 +83,7 @@ class LogImport:
     def _store(self, lines: list[Line | Malformed], done: Imported) -> None:
         done.lines += len(lines)
         with writing(self._engine) as connection:
-            done.new += store_events(connection, self._install_id, list(self._events(lines, done)))
+            done.new += store_lines(connection, self._install_id, list(self._events(lines, done)))
 
     def _events(self, lines: list[Line | Malformed], done: Imported) -> Iterator[Stored]:
         for line in lines:
@@ -97,7 +98,7 @@ class LogImport:
                 session_of=self._session_of,
                 user_of=self._user_of,
             )
-            yield Stored(self._ids.of(line), line.at_ms + self._shift_ms, event)
+            yield Stored(self._ids.of(line)[:DIGITS], line.at_ms + self._shift_ms, event)
 
 
 def last_moment(stream: BinaryIO) -> int:

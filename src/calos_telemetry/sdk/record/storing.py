@@ -5,33 +5,55 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, func, select
 
 from calos_telemetry.clock import now_ms
-from calos_telemetry.contract.events import TYPE_NAMES, to_json
+from calos_telemetry.contract.events import TYPE_NAMES
 from calos_telemetry.sdk.rollup.batch import Batch, Stored
 from calos_telemetry.sdk.rollup.fold import fold
+from calos_telemetry.store.event_rows import EventRow, known_ids, write_events
 from calos_telemetry.store.install_tables import books
-from calos_telemetry.store.tables import aggregates, errors, events, features, performance
-from calos_telemetry.store.upserts import add_up, insert_new
+from calos_telemetry.store.log_lines import known_lines, remember_lines
+from calos_telemetry.store.tables import aggregates, errors, features, performance
+from calos_telemetry.store.upserts import add_up
 
 STORED = "stored"
 DROPPED = "dropped:"
-_LOOKUP = 500  # ids per query: SQLite allows 999 parameters where it is old
+_NUL = rb"\u0000"
+_to_json = msgspec.json.Encoder().encode
 _REPORTED = (features, errors, performance, aggregates)
 
 
 def store_events(connection: Connection, install_id: str, arrived: Sequence[Stored]) -> int:
     """Store the events that are not there yet, fold them into the rollups, count them; return how many were new.
 
-    An event that arrives a second time (an access log imported again) changes nothing.
+    An event that arrives a second time changes nothing.
     """
-    new = _without_known(connection, arrived)
+    fresh = {stored.event_id: stored for stored in arrived}
+    for known in known_ids(connection, [(stored.at, stored.event_id) for stored in fresh.values()]):
+        del fresh[known]
+    return _store_new(connection, install_id, list(fresh.values()))
+
+
+def store_lines(connection: Connection, install_id: str, arrived: Sequence[Stored]) -> int:
+    """Store events that are lines of a log; a line that was ever stored before changes nothing.
+
+    Their times do not tell them apart (an import may move them), and retention removes them, so their ids are kept.
+    """
+    fresh = {stored.event_id: stored for stored in arrived}
+    for known in known_lines(connection, list(fresh)):
+        del fresh[known]
+    remember_lines(connection, list(fresh))
+    return _store_new(connection, install_id, list(fresh.values()))
+
+
+def _store_new(connection: Connection, install_id: str, new: Sequence[Stored]) -> int:
     if not new:
         return 0
-    batch = Batch(install_id, next_revision(connection, install_id), new)
-    insert_new(connection, events, [_row(install_id, stored) for stored in new])
-    fold(connection, batch)
+    new = list(map(_storable, new))
+    write_events(connection, install_id, [_row(stored) for stored in new])
+    fold(connection, Batch(install_id, next_revision(connection, install_id), new))
     count(connection, STORED, len(new))
     return len(new)
 
@@ -55,21 +77,22 @@ def last_revision(connection: Connection, install_id: str) -> int:
     )
 
 
-def _without_known(connection: Connection, arrived: Sequence[Stored]) -> list[Stored]:
-    fresh = {stored.event_id: stored for stored in arrived}
-    ids = list(fresh)
-    for start in range(0, len(ids), _LOOKUP):
-        some = ids[start : start + _LOOKUP]
-        for known in connection.scalars(select(events.c.event_id).where(events.c.event_id.in_(some))):
-            del fresh[known]
-    return list(fresh.values())
+def _row(stored: Stored) -> EventRow:
+    event = stored.event
+    return EventRow(stored.event_id, stored.at, TYPE_NAMES[type(event)], msgspec.to_builtins(event))
 
 
-def _row(install_id: str, stored: Stored) -> dict[str, Any]:
-    return {
-        "event_id": stored.event_id,
-        "install_id": install_id,
-        "event_type": TYPE_NAMES[type(stored.event)],
-        "event_data": to_json(stored.event),
-        "created_at": stored.at,
-    }
+def _storable(stored: Stored) -> Stored:
+    """Return the event with U+FFFD in place of NUL: PostgreSQL keeps no NUL in a text."""
+    if _NUL not in _to_json(stored.event):
+        return stored
+    plain = msgspec.convert(_without_nul(msgspec.to_builtins(stored.event)), type(stored.event))
+    return stored._replace(event=plain)
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd")
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(inside) for name, inside in value.items()}
+    return [_without_nul(inside) for inside in value] if isinstance(value, list) else value
