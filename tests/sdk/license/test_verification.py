@@ -24,6 +24,7 @@ from tests.sdk.license.far_side import (
 
 from calos_telemetry.contract.keys import Use
 from calos_telemetry.contract.receipt import NO_CHAIN, parse_receipt
+from calos_telemetry.contract.report import inflate
 from calos_telemetry.contract.signing import digest
 from calos_telemetry.contract.tiers import Tier
 from calos_telemetry.sdk.license import verifier
@@ -215,6 +216,26 @@ def test_a_report_that_always_fails_does_not_stop_the_license(near: NearSide, fa
     assert near.verify().ok
     assert far.features() == {"pos_transaction": 1, "forum": 1}
     assert set(near.states()) == {"acknowledged"}
+
+
+def test_a_report_that_fails_for_ever_makes_room(near: NearSide, far: FarSide) -> None:
+    """A proxy refuses the report each time, unsigned: after ten attempts it is taken back, and a later one carries its rows."""
+
+    def proxy(serve: Server, body: bytes, headers: Mapping[str, str]) -> Response:
+        return serve(body, headers) if b'"telemetry":null' in inflate(body) else Response(413, {}, b"too large")
+
+    near.wire.always = proxy
+    for _ in range(10):
+        near.verify()
+    first = near.ledger.entry(1)
+    assert first is not None
+    assert (first.state, first.attempts) == ("withdrawn", 10)
+    assert first.outcome == "given up after 10 attempts: the license server answered 413: it is tried again"
+    near.wire.always = None
+    near.use("forum")
+    assert near.verify().ok
+    assert far.features() == counts(near.engine)
+    assert broken_findings(near) == []
 
 
 def test_an_outage_leaves_a_tidy_ledger(near: NearSide, far: FarSide, time: Clock) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from calos_telemetry.clock import now_ms
 from calos_telemetry.contract.license import License, open_license, possession
 from calos_telemetry.contract.signing import decode_public
+from calos_telemetry.contract.tiers import Tier
 from calos_telemetry.errors import LicenseError, SettingsError, SignatureError
 from calos_telemetry.settings import Settings
 
@@ -59,6 +61,13 @@ def read_license(settings: Settings) -> tuple[License | None, str | None]:
     """Return the license that the configured key proves, and in words why a configured key proves nothing."""
     held = hold_license(settings, "")
     return held.license, held.problem
+
+
+def proven_tier(license_key: License | None) -> Tier:
+    """Return the tier that a license key proves now, offline; community without a valid one."""
+    if license_key is None or not license_key.valid_at(now_ms()):
+        return Tier.COMMUNITY
+    return license_key.tier
 
 
 def _vendor_key(settings: Settings) -> str:

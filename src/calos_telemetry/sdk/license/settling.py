@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from calos_telemetry.clock import MS_PER_DAY
 from calos_telemetry.contract.receipt import SignedReceipt
 from calos_telemetry.contract.report import TelemetryAnswer, VerifyAnswer, VerifyRequest, inflate
 from calos_telemetry.contract.tiers import Tier
@@ -18,12 +17,12 @@ from calos_telemetry.sdk.identity import Identity
 from calos_telemetry.sdk.license.exchange import Exchange, Refused, check_receipt
 from calos_telemetry.sdk.license.keyring import KnownKeys
 from calos_telemetry.sdk.license.lease import Held, LeaseFile, refuse_older
-from calos_telemetry.sdk.report.ledger import ACKNOWLEDGED, REFUSED, Entry, Ledger
+from calos_telemetry.sdk.report.ledger import ACKNOWLEDGED, REFUSED, WITHDRAWN, Entry, Ledger
 
 _TAKEN = frozenset({"ACCEPTED", "PARTIAL", "DUPLICATE"})
 _CLOCK = "CLOCK"
-_GIVEN_UP_MS = 14 * MS_PER_DAY
-"""So long a report is sent again while the license is answered but the report is not taken; then it makes room."""
+_MOST_ATTEMPTS = 10
+"""So often a report is sent while the license is answered and the report is not taken; then it makes room."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,10 +84,18 @@ class Settling:
             return Step(entry, answer.license.message, answer.license.code, answer)
         return self._report(entry, answer, keys, now)
 
-    def failed(self, entry: Entry, why: str, now: int) -> Step:
-        """Note that nothing is known: the exchange stays sealed."""
-        self._ledger.attempted(entry, now, why)
+    def failed(self, entry: Entry, why: str, now: int, *, verified: bool) -> Step:
+        """Note that nothing is known: the exchange stays sealed.  ``verified``: the license was answered a moment ago."""
+        if not (verified and self._given_up(entry, why, now)):
+            self._ledger.attempted(entry, now, why)
         return Step(entry, why, over=True, again=True)
+
+    def _given_up(self, entry: Entry, why: str, now: int) -> bool:
+        """Take back a report that fails for ever while the server answers; the next one carries the rows' current values."""
+        if entry.attempts + 1 < _MOST_ATTEMPTS:
+            return False
+        self._ledger.close(entry, WITHDRAWN, now, f"given up after {_MOST_ATTEMPTS} attempts: {why}")
+        return True
 
     def quarantined(self, entry: Entry) -> Step:
         """Note that the exit gate kept an exchange here; without telemetry in it, nothing is left to be sent."""
@@ -109,12 +116,10 @@ class Settling:
     def _report(self, entry: Entry, answer: VerifyAnswer, keys: KnownKeys, now: int) -> Step:
         told, license_ = answer.telemetry, answer.license
         state, outcome, receipt = self._taken(entry, told, keys)
-        if state is None and now - entry.sealed_at >= _GIVEN_UP_MS:
-            state, outcome = REFUSED, f"given up ({outcome}): the next report carries the current value of its rows"
-        if state is None:
-            self._ledger.attempted(entry, now, outcome)
-        else:
+        if state is not None:
             self._ledger.close(entry, state, now, outcome, receipt)
+        elif not self._given_up(entry, outcome, now):
+            self._ledger.attempted(entry, now, outcome)
         sentence = f"{license_.message.rstrip('.')}; report {entry.number}: {outcome}"
         taken = state == ACKNOWLEDGED
         return Step(entry, sentence, license_.code, answer, receipt, trouble=not taken, again=state is None)

@@ -12,7 +12,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -22,19 +22,16 @@ from sqlalchemy import Connection, Engine
 from calos_telemetry import private_files
 from calos_telemetry.clock import now_ms
 from calos_telemetry.contract.report import VERSION, Books, LicensePart, Report, VerifyRequest, inflate
-from calos_telemetry.contract.signing import decode_public, key_id
-from calos_telemetry.contract.tiers import Tier
-from calos_telemetry.errors import CalosTelemetryError, SignatureError, StateError
+from calos_telemetry.contract.signing import key_id
+from calos_telemetry.errors import CalosTelemetryError, StateError
 from calos_telemetry.sdk.identity import Identity
 from calos_telemetry.sdk.license.asking import license_part
 from calos_telemetry.sdk.license.cadence import Plan, after_answer, after_failure, first
 from calos_telemetry.sdk.license.exchange import exchange
-from calos_telemetry.sdk.license.grace import Grace
 from calos_telemetry.sdk.license.keyring import KnownKeys
-from calos_telemetry.sdk.license.lease import Held, LeaseFile
-from calos_telemetry.sdk.license.offline import HeldKey, hold_license
 from calos_telemetry.sdk.license.settling import Outcome, Settling, Step, told_in_one
-from calos_telemetry.sdk.license.state import Known, LicenseState, Said, looks_expired, resolve
+from calos_telemetry.sdk.license.standing import Standing
+from calos_telemetry.sdk.license.state import LicenseState
 from calos_telemetry.sdk.license.transport import Transport
 from calos_telemetry.sdk.record.storing import last_revision
 from calos_telemetry.sdk.report.build import build_report
@@ -71,45 +68,18 @@ class Verifier:
         self._engine = engine
         self._transport = transport
         self._ledger = Ledger(engine)
-        self._lease = LeaseFile(settings.home / "lease.json")
-        self._root = _root_of(settings)
-        self._grace = Grace(settings.home / "grace.json")
-        self._settling = Settling(self._ledger, self._lease, identity)
+        self._standing = Standing(settings, identity.install_id, transport)
+        self._root = self._standing.root
+        self._settling = Settling(self._ledger, self._standing.lease, identity)
 
     @property
     def keys(self) -> KnownKeys | None:
         """Return the vendor's keys as far as they are known; ``None`` without a pinned vendor key."""
-        if self._root is None:
-            return None
-        return KnownKeys(self._settings.home / "keys.json", self._root, self._transport)
+        return self._standing.keys
 
     def state(self, now: int) -> LicenseState:
-        """Return what the license allows at ``now`` (unix ms); no network.
-
-        The license key is read anew each time, so that a renewed one needs no restart.
-        """
-        key = self._key()
-        held, doubt = self._held()
-        # An answer about another key says nothing about this one: a renewed license is not the revoked one before it.
-        told = held.answer.license if held is not None and held.about == key.proof else None
-        known = Known(
-            tier=key.license.tier if key.license else Tier.COMMUNITY,
-            features=key.license.brings() if key.license else frozenset(),
-            expires_at=key.license.expires_at if key.license else None,
-            problem=key.problem,
-            said=Said(told.code, told.message, told.lease.grace_until if told.lease else None) if told else None,
-            heard_at=held.answer.now if held else 0,
-            doubt=doubt,
-        )
-        return resolve(replace(known, grace_used_ms=self._grace_used(key, known, now)), now)
-
-    def _grace_used(self, key: HeldKey, known: Known, now: int) -> int | None:
-        if key.proof is None:
-            return None
-        if looks_expired(known, now):
-            return self._grace.used(key.proof, now)
-        self._grace.seen_valid(key.proof, now)
-        return None
+        """Return what the license allows at ``now`` (unix ms); no network."""
+        return self._standing.state(now)
 
     def due(self, now: int) -> bool:
         """Say whether it is time to verify."""
@@ -119,7 +89,7 @@ class Verifier:
         if plan is None:
             self._keep_plan(first(now, random.random()))  # noqa: S311 - spreads load, guards nothing
             return False
-        return plan.is_due(now, self._key().proof)
+        return plan.is_due(now, self._standing.key().proof)
 
     def verify(self, *, with_telemetry: bool, books: Books) -> Outcome:
         """Verify now, whether it is due or not.  Never raises for what the network or the server did."""
@@ -138,7 +108,8 @@ class Verifier:
             self._ledger.withdraw(waiting, "kept here: telemetry was switched off before it was answered")
         steps: list[Step] = []
         while (entry := self._next(run, steps)) is not None:
-            steps.append(self._do(entry, run))
+            verified = any(step.answer is not None for step in steps)
+            steps.append(self._do(entry, run, verified=verified))
         self._plan_next(steps)
         return told_in_one(steps)
 
@@ -157,24 +128,25 @@ class Verifier:
             return self._report(run)
         return None if verified else self._alone()
 
-    def _do(self, entry: Entry, run: _Run) -> Step:
+    def _do(self, entry: Entry, run: _Run, *, verified: bool) -> Step:
         """Send one exchange and settle it."""
         now = now_ms()
         if entry.state != SEALED:
             return self._settling.quarantined(entry)
         try:
             done = exchange(entry.body, self._identity, key_id(run.root), self._transport, run.keys)
-            return self._settling.settle(entry, done, self._held()[0], run.keys, now)
+            return self._settling.settle(entry, done, self._standing.held()[0], run.keys, now)
         except CalosTelemetryError as error:
-            return self._settling.failed(entry, str(error), now)
+            return self._settling.failed(entry, str(error), now, verified=verified)
 
     def _report(self, run: _Run) -> Entry:
         """Seal a report; where the exit gate keeps it here, seal another one of the rows nobody objects to."""
         for entry in self._ledger.pending():
             self._ledger.withdraw(entry, "a report takes its place")
-        sealed = self._seal(lambda connection, position: self._build(connection, position, run.books))
-        if sealed.state != QUARANTINED:
-            return sealed
+        if not self._kept_already():
+            sealed = self._seal(lambda connection, position: self._build(connection, position, run.books))
+            if sealed.state != QUARANTINED:
+                return sealed
 
         def build_clean(connection: Connection, position: Position) -> Report | None:
             report = self._build(connection, position, run.books)
@@ -182,6 +154,11 @@ class Verifier:
             return clean if clean and clean.rows() else None
 
         return self._seal(build_clean)
+
+    def _kept_already(self) -> bool:
+        """Whether the exit gate has kept a report up to the last change: one and the same need not be kept twice."""
+        kept = self._ledger.newest_kept()
+        return kept is not None and kept.to_revision == self._last_revision()
 
     def _alone(self) -> Entry:
         """Return a license check without telemetry: the one that waits, while it still says what holds, or a new one."""
@@ -212,26 +189,18 @@ class Verifier:
         )
 
     def _has_news(self) -> bool:
-        after = self._ledger.position().from_revision
+        return self._last_revision() > self._ledger.position().from_revision
+
+    def _last_revision(self) -> int:
         with self._engine.connect() as connection:
-            return last_revision(connection, self._identity.install_id) > after
+            return last_revision(connection, self._identity.install_id)
 
     def _waiting_report(self) -> Entry | None:
         return next((entry for entry in self._ledger.pending() if entry.rows), None)
 
     def _license_part(self) -> LicensePart:
-        held, _ = self._held()
-        return license_part(self._settings, self._identity, self._key(), held.lease_number if held else 0)
-
-    def _key(self) -> HeldKey:
-        return hold_license(self._settings, self._identity.install_id)
-
-    def _held(self) -> tuple[Held | None, str | None]:
-        """Return the last answer with a lease, or why the kept one proves nothing; no network."""
-        keys = self.keys
-        if keys is None or not self._lease.exists():
-            return None, None
-        return self._lease.load(keys.cached_key)
+        held, _ = self._standing.held()
+        return license_part(self._settings, self._identity, self._standing.key(), held.lease_number if held else 0)
 
     def _plan_next(self, steps: list[Step]) -> None:
         now, chance = now_ms(), random.random()  # noqa: S311 - as above
@@ -248,19 +217,12 @@ class Verifier:
             return None
 
     def _keep_plan(self, plan: Plan) -> None:
-        plan = msgspec.structs.replace(plan, about=self._key().proof)
+        plan = msgspec.structs.replace(plan, about=self._standing.key().proof)
         private_files.write(self._settings.home / "plan.json", msgspec.json.encode(plan))
 
 
 def _license_part_of(entry: Entry) -> LicensePart:
     return msgspec.json.decode(inflate(entry.body), type=VerifyRequest).license
-
-
-def _root_of(settings: Settings) -> Ed25519PublicKey | None:
-    try:
-        return decode_public(settings.vendor_key) if settings.vendor_key else None
-    except SignatureError:
-        return None
 
 
 @contextmanager

@@ -114,6 +114,10 @@ class Ledger:
         """Return the newest exchange with telemetry that left or is about to; what was kept here is not among them."""
         return self._first(reports.c.rows > 0, reports.c.state != QUARANTINED)
 
+    def newest_kept(self) -> Entry | None:
+        """Return the newest exchange that the exit gate kept here."""
+        return self._first(reports.c.state == QUARANTINED)
+
     def entry(self, number: int) -> Entry | None:
         """Return the exchange called ``number``."""
         return self._first(reports.c.number == number)
