@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, inspect, text
 from tests.conftest import Open
@@ -12,7 +14,7 @@ from tests.conftest import Open
 from calos_telemetry.errors import SettingsError, StoreError
 from calos_telemetry.settings import Settings
 from calos_telemetry.store.database import writing
-from calos_telemetry.store.migrate import TELEMETRY
+from calos_telemetry.store.migrate import INSTALL, TELEMETRY
 from calos_telemetry.store.postgres import open_postgres
 
 
@@ -94,3 +96,50 @@ def test_the_settings_do_not_show_the_password(tmp_path: Path) -> None:
     )
     assert settings.database_url == "postgres://u:hush@h/d"
     assert "hush" not in repr(settings)
+
+
+def test_the_documented_privileges_are_enough(postgres_url: str) -> None:
+    """A role that owns its schema and nothing else can migrate, write and read, and its own calls need no search path."""
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute("CREATE ROLE least_telemetry LOGIN PASSWORD 'password'")
+        admin.execute("CREATE SCHEMA least_telemetry AUTHORIZATION least_telemetry")
+    url = postgres_url.replace("postgres@", "least_telemetry:password@")
+    engine = open_postgres(url, TELEMETRY, INSTALL, schema="least_telemetry")
+    assert note(engine, "stored") == 1
+    engine.dispose()
+    with psycopg.connect(url) as plain:
+        assert plain.execute("SELECT * FROM get_popular_features(10)").fetchall() == []
+        assert plain.execute("SELECT * FROM cleanup_telemetry_data(90)").fetchall() == [(0, 0, 0)]
+        assert plain.execute(
+            "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
+        ).fetchone() == (False,)
+
+
+def test_a_role_that_may_not_create_a_schema_is_told_so(postgres_url: str) -> None:
+    """Without a schema and without the right to make one the sentence says what the server said."""
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute("CREATE ROLE nothing_telemetry LOGIN")
+    url = postgres_url.replace("postgres@", "nothing_telemetry@")
+    with pytest.raises(StoreError, match="permission denied for database"):
+        open_postgres(url, TELEMETRY, schema="not_there")
+
+
+def test_a_forked_worker_opens_connections_of_its_own(engine: Engine) -> None:
+    """A child of a forking server neither uses nor closes its parent's connection."""
+    backend = text("SELECT pg_backend_pid()")
+    with engine.connect() as connection:
+        mine = connection.scalar(backend)
+    reading, writing_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            with engine.connect() as connection:
+                os.write(writing_end, str(connection.scalar(backend)).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert int(os.read(reading, 20)) != mine
+    os.close(reading)
+    os.close(writing_end)
+    with engine.connect() as connection:
+        assert connection.scalar(backend) == mine

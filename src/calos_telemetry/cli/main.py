@@ -30,6 +30,7 @@ COMMANDS: dict[str, Command] = {
     "import-log": Command("calos_telemetry.cli.import_log:import_log", "Import an access log of nginx or Apache."),
     "license": Command("calos_telemetry.cli.license:license_", "Issue, list, show and revoke license keys (vendor)."),
     "obfuscate": Command("calos_telemetry.cli.obfuscate:obfuscate", "Print what would be kept of each line."),
+    "query": Command("calos_telemetry.cli.query:query", "Ask a documented question: summary, features, errors, daily."),
     "report": Command("calos_telemetry.cli.report:report", "Show, save and check the reports of this install."),
     "server": Command("calos_telemetry.cli.server:server", "Set up and run the license server (vendor).", "server"),
     "status": Command("calos_telemetry.cli.status:status", "Say what is collected, why, and what became of it."),

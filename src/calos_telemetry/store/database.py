@@ -13,8 +13,10 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from calos_telemetry.errors import StoreError
+from calos_telemetry.forks import gate
 from calos_telemetry.private_files import ensure_directory
 from calos_telemetry.store.migrate import Schema, file_lock, migrate
 from calos_telemetry.store.transactions import writing
@@ -22,6 +24,7 @@ from calos_telemetry.store.transactions import writing
 __all__ = ["open_database", "open_sqlite", "writing"]
 
 BUSY_SECONDS = 30.0
+_INSIDE = "calos.inside"
 
 
 def open_sqlite(path: Path, *schemas: Schema, busy_seconds: float = BUSY_SECONDS) -> Engine:
@@ -35,6 +38,8 @@ def open_sqlite(path: Path, *schemas: Schema, busy_seconds: float = BUSY_SECONDS
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": busy_seconds})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "checkout", _enter)
+    event.listen(engine, "checkin", _leave)
     try:
         for schema in schemas:
             migrate(engine, schema, exclusive=lambda: file_lock(path.with_suffix(".lock")))
@@ -74,3 +79,14 @@ def _configure(connection: sqlite3.Connection, _record: object) -> None:
 def _begin(connection: Connection) -> None:
     write = connection.get_execution_options().get("calos_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _enter(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Keep forks away while a connection is in use: a child that inherits a transaction can never use the database."""
+    record.info[_INSIDE] = gate.enter()
+
+
+def _leave(_connection: object, record: ConnectionPoolEntry) -> None:
+    inside = record.info.pop(_INSIDE, None)
+    if inside is not None:
+        gate.leave(inside)

@@ -77,6 +77,7 @@ def _engine(address: URL, schema: str) -> Engine:
             address,
             pool_size=_POOLED,
             pool_pre_ping=True,
+            pool_use_lifo=True,
             connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "calos-telemetry"},
         )
     except ModuleNotFoundError:
