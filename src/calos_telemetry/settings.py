@@ -19,8 +19,14 @@ _FALSE = frozenset({"", "0", "false", "no", "off"})
 
 
 def _default_home() -> Path:
-    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(base).expanduser() / "calos-telemetry"
+    return _expanded("CALOS_HOME", os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "calos-telemetry"
+
+
+def _expanded(name: str, text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # a container's user without a home directory, or ~somebody who is not there
+        raise SettingsError(f"{name} is needed: {text} leads to a home directory that does not exist") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Settings:
         _check_url("CALOS_LICENSE_SERVER", self.server)
         if self.database_url is not None and not self.database_url.startswith(("postgresql://", "postgres://")):
             raise SettingsError(f"TELEMETRY_DATABASE_URL is of another kind: give {_POSTGRES}")
-        if self.drain_seconds <= 0:
+        if not 0 < self.drain_seconds < float("inf"):
             raise SettingsError(f"CALOS_DRAIN_SECONDS is {self.drain_seconds}: give a number of seconds above 0")
         if self.country_header is not None and _HEADER.fullmatch(self.country_header) is None:
             raise SettingsError(f"CALOS_COUNTRY_HEADER is {self.country_header!r}: give a name such as CF-IPCountry")
@@ -57,7 +63,7 @@ class Settings:
         """Read the settings from ``environ`` (the process environment by default)."""
         env = os.environ if environ is None else environ
         return cls(
-            home=Path(env["CALOS_HOME"]).expanduser() if env.get("CALOS_HOME") else _default_home(),
+            home=_path(env, "CALOS_HOME") or _default_home(),
             public_host=env.get("CALOS_PUBLIC_HOST") or None,
             license_key=env.get("CALOS_LICENSE_KEY") or None,
             telemetry_disabled=_flag(env, "TELEMETRY_DISABLED"),
@@ -73,6 +79,17 @@ class Settings:
             country_header=env.get("CALOS_COUNTRY_HEADER") or None,
         )
 
+    @classmethod
+    def salvaged(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Return what concerns the license and the operator's door of an environment that cannot be used; no home."""
+        env = os.environ if environ is None else environ
+        return cls(
+            home=Path(os.devnull),
+            license_key=env.get("CALOS_LICENSE_KEY") or None,
+            vendor_key=env.get("CALOS_VENDOR_KEY") or None,
+            operator_token=env.get("CALOS_OPERATOR_TOKEN") or None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -85,15 +102,14 @@ class ServerSettings:
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> ServerSettings:
         """Read the settings from ``environ`` (the process environment by default)."""
         env = os.environ if environ is None else environ
-        home = env.get("CALOS_SERVER_HOME")
         return cls(
-            home=Path(home).expanduser() if home else _default_home() / "server",
+            home=_path(env, "CALOS_SERVER_HOME") or _default_home() / "server",
             admin_token=env.get("CALOS_SERVER_ADMIN_TOKEN") or None,
         )
 
 
 def _path(env: Mapping[str, str], name: str) -> Path | None:
-    return Path(env[name]).expanduser() if env.get(name) else None
+    return _expanded(name, env[name]) if env.get(name) else None
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:

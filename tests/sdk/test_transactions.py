@@ -133,8 +133,7 @@ def test_odd_arguments_never_raise(telemetry: Telemetry, odd: Any) -> None:
 
 def test_without_telemetry_everything_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no telemetry was created, tracking does nothing and says so."""
-    monkeypatch.setattr("calos_telemetry.sdk.transactions.latest_telemetry", lambda: None)
-    monkeypatch.setattr("calos_telemetry.sdk.track.latest_telemetry", lambda: None)
+    monkeypatch.setattr("calos_telemetry.sdk.telemetry._living", [])
     with track_transaction("checkout"):
         assert not track_choice("theme", "dark")
 

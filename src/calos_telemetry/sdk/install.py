@@ -15,16 +15,14 @@ from sqlalchemy import Engine, select
 
 from calos_telemetry.clock import now_ms
 from calos_telemetry.contract.keys import Use
-from calos_telemetry.contract.license import License
 from calos_telemetry.contract.receipt import SignedReceipt, parse_receipt
 from calos_telemetry.contract.report import Books
-from calos_telemetry.contract.tiers import Tier
 from calos_telemetry.errors import SettingsError
 from calos_telemetry.private_files import ensure_directory
 from calos_telemetry.sdk.identity import Identity, load_identity
 from calos_telemetry.sdk.license.exchange import check_receipt
 from calos_telemetry.sdk.license.keyring import KnownKeys
-from calos_telemetry.sdk.license.offline import read_license
+from calos_telemetry.sdk.license.offline import proven_tier, read_license
 from calos_telemetry.sdk.license.state import LicenseState
 from calos_telemetry.sdk.license.transport import HttpTransport
 from calos_telemetry.sdk.license.verifier import Outcome, Verifier
@@ -57,7 +55,7 @@ class Install:
         ensure_directory(settings.home)
         self.identity: Identity = load_identity(settings.home)
         self.license_key, self.license_problem = read_license(settings)
-        self.policy_tier = _proven_tier(self.license_key)
+        self.policy_tier = proven_tier(self.license_key)
         self.policy = Policy(settings, self.policy_tier)
         self.engine: Engine = open_database(
             settings.database_url, settings.home / DATABASE, TELEMETRY, INSTALL, schema=settings.database_schema
@@ -137,9 +135,6 @@ class Install:
         """Let the database go."""
         self.engine.dispose()
 
-
-def _proven_tier(license_key: License | None) -> Tier:
-    """Return the tier that a license key proves now, offline; community without a valid one."""
-    if license_key is None or not license_key.valid_at(now_ms()):
-        return Tier.COMMUNITY
-    return license_key.tier
+    def abandon(self) -> None:
+        """Leave the connections to the process this one was forked from: whoever closes them would end its work."""
+        self.engine.dispose(close=False)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from calos_telemetry.sdk.obfuscate.names import feature_name
 from calos_telemetry.sdk.record.facts import current
-from calos_telemetry.sdk.telemetry import latest_telemetry
+from calos_telemetry.sdk.telemetry import telemetry_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DISPATCHERS = ("dispatch", "dispatch_request")  # Django and Starlette, Flask
@@ -38,7 +38,7 @@ def _use(name: str) -> None:
             facts.feature = name
         if facts.feature == name:
             return
-    telemetry = latest_telemetry()
+    telemetry = telemetry_of(facts)
     if telemetry is not None:
         telemetry.track_feature(facts, name)
 

@@ -8,12 +8,13 @@ shutdown, and nothing lost by it, because every record is safe the moment it is 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from calos_telemetry.sdk.record.own_work import THREAD
 
 _LOG = logging.getLogger("calos_telemetry")
 _TICK = 1.0
@@ -35,10 +36,10 @@ class Schedule:
     def __init__(self, jobs: list[Job]) -> None:
         self.failures: Counter[str] = Counter()
         self._jobs = jobs
-        self._reset()
-        os.register_at_fork(after_in_child=self._reset)
+        self.begin_process()
 
-    def _reset(self) -> None:
+    def begin_process(self) -> None:
+        """Begin without a thread: in a new process, and in a forked one, which inherits none."""
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -49,7 +50,7 @@ class Schedule:
         if self._thread is None:
             with self._lock:
                 if self._thread is None and not self._stopped:
-                    self._thread = threading.Thread(target=self._run, name="calos-telemetry", daemon=True)
+                    self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
                     self._thread.start()
 
     def stop(self, timeout: float = 1.0) -> None:
@@ -72,7 +73,7 @@ class Schedule:
         try:
             job.work()
         except Exception as error:  # noqa: BLE001 - the boundary of the background: counted, shown, tried again
-            reason = f"{job.name}: {error}"
+            reason = f"{job.name}: {type(error).__name__}"
             if reason not in self.failures:
-                _LOG.warning("telemetry could not %s (the application is not affected)", reason)
+                _LOG.warning("telemetry could not %s: %s (the application is not affected)", job.name, error)
             self.failures[reason] += 1

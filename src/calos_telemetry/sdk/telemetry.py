@@ -7,15 +7,17 @@ question that needs them), because no request ever waits for them.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from calos_telemetry.contract.declarations import DeclarationError, Declarations
 from calos_telemetry.contract.tiers import Tier
-from calos_telemetry.errors import CalosTelemetryError
+from calos_telemetry.errors import CalosTelemetryError, SettingsError, StateError, StoreError
+from calos_telemetry.forks import gate
 from calos_telemetry.private_files import ensure_directory
 from calos_telemetry.sdk.declared import read_declarations
 from calos_telemetry.sdk.license.state import LicenseState, community
@@ -23,6 +25,7 @@ from calos_telemetry.sdk.obfuscate.identifiers import Identifiers, load_secret
 from calos_telemetry.sdk.policy.decision import Policy
 from calos_telemetry.sdk.record.countries import Countries
 from calos_telemetry.sdk.record.facts import RequestFacts
+from calos_telemetry.sdk.record.own_work import own_work
 from calos_telemetry.sdk.record.pipeline import Pipeline
 from calos_telemetry.sdk.record.spool import Spool
 from calos_telemetry.sdk.schedule import Job, Schedule
@@ -38,8 +41,8 @@ _LOG = logging.getLogger("calos_telemetry")
 _SYNC_SECONDS = 1.0
 _VERIFY_SECONDS = 60.0
 _FLUSH_PATIENCE = 10.0
-
-_latest: weakref.ref[Telemetry] | None = None
+_FULL = 20_000
+"""Records of this process that wait: so many are drained at once, whatever the time."""
 
 
 class Telemetry:
@@ -58,26 +61,40 @@ class Telemetry:
         declarations: Declarations | None = None,
         feature_tags: bool = False,
     ) -> None:
-        global _latest  # noqa: PLW0603 - track_feature() finds the application's telemetry through it
         self.failures: Counter[str] = Counter()
         self.problem: str | None = None
         self.pipeline: Pipeline | None = None
-        self.settings = Settings()
+        self.settings = Settings.salvaged({})
         self.declarations = declarations
         self.declarations_problem: str | None = None
         self._features = features
         self._feature_tags = feature_tags
         self._install: Install | None = None
         self._license: LicenseState | None = None
-        self._lock = threading.Lock()
         self._schedule = Schedule([])
+        self._begin_process()
         try:
-            self.settings = Settings.from_environment() if settings is None else settings
-            self._wire()
-        except CalosTelemetryError as error:
-            self.problem = str(error)
-            _LOG.warning("telemetry is off and the application is not affected: %s", error)
-        _latest = weakref.ref(self)
+            self.settings = _from_environment(self) if settings is None else settings
+            if self.problem is None:
+                self._wire()
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever is wrong with us, the application starts
+            self._give_up(error)
+        _living.append(weakref.ref(self, _living.remove))
+
+    def _begin_process(self) -> None:
+        """Begin with nothing that belongs to one process: the lock, the thread, the connections (again after a fork)."""
+        self._lock = threading.RLock()  # a signal handler may ask, too
+        self._drained = 0  # of what this process has recorded, how much it knows to be drained
+        self._schedule.begin_process()
+        install, self._install = self._install, None
+        if install is not None:
+            install.abandon()
+
+    def _give_up(self, error: Exception) -> None:
+        kind = type(error).__name__
+        self.problem = str(error) if isinstance(error, CalosTelemetryError) else f"{kind}: {error}"
+        self.failures[kind] += 1
+        _LOG.warning("telemetry is off and the application is not affected: %s", self.problem)
 
     def _wire(self) -> None:
         home = ensure_directory(self.settings.home)
@@ -102,6 +119,7 @@ class Telemetry:
                 Job("bring the spool to the disk", _SYNC_SECONDS, spool.sync),
                 Job("write down the database queries", _SYNC_SECONDS, self.pipeline.write_queries),
                 Job("drain the spool", self.settings.drain_seconds, self._drain),
+                Job("drain a full spool", _SYNC_SECONDS, self._drain_when_full),
                 Job("verify the license", _VERIFY_SECONDS, self._verify),
             ]
         )
@@ -116,12 +134,20 @@ class Telemetry:
 
     def _proven_tier(self) -> Tier:
         """Return the tier the license key proves offline; asked at start only where it can switch telemetry off."""
-        return self.install.policy_tier if self.settings.telemetry_disabled else Tier.COMMUNITY
+        if not self.settings.telemetry_disabled:
+            return Tier.COMMUNITY
+        from calos_telemetry.sdk.license.offline import proven_tier, read_license  # noqa: PLC0415 - loads cryptography
+
+        return proven_tier(read_license(self.settings)[0])
 
     @property
     def install(self) -> Install:
         """Return the half behind the spool.  Raises :class:`CalosTelemetryError` when it cannot be opened."""
-        with self._lock:
+        if self.problem is not None:
+            raise StateError(self.problem)
+        if gate.inherited_work:
+            raise StoreError("this process was forked in the midst of a transaction: another process stores its events")
+        with gate.inside(), self._lock:
             if self._install is None:
                 from calos_telemetry.sdk.install import Install  # noqa: PLC0415 - loads the database and cryptography
 
@@ -130,14 +156,17 @@ class Telemetry:
 
     @property
     def license(self) -> LicenseState:
-        """Return the license state that holds now; never waits for the network."""
+        """Return the license state that holds now; never waits for the database or the network."""
         if self._license is None:
             self._license = self._read_license()
         return self._license
 
     def _read_license(self) -> LicenseState:
         try:
-            return self.install.license_state()
+            with gate.inside():
+                from calos_telemetry.sdk.license.standing import state_on_disk  # noqa: PLC0415 - loads cryptography
+
+            return state_on_disk(self.settings)
         except Exception as error:  # noqa: BLE001 - the boundary: without a readable license the application goes on
             self.swallow(error)
             return community()
@@ -180,11 +209,13 @@ class Telemetry:
         """Move everything spooled by any process into the database now; return how many events that were."""
         if self.pipeline is not None:
             self.pipeline.write_queries()
-        return self.install.drain(patience=_FLUSH_PATIENCE).events
+        with own_work():
+            return self.install.drain(patience=_FLUSH_PATIENCE).events
 
     def summary(self, hours: int = 24) -> dict[str, Any]:
         """Return the summary of the last ``hours``."""
-        return self.install.summary(hours)
+        with own_work():
+            return self.install.summary(hours)
 
     def viewer(self) -> Viewer:
         """Return the operator's pages as an ASGI application, to be mounted at ``/api/telemetry``."""
@@ -193,11 +224,23 @@ class Telemetry:
         return Viewer(self)
 
     def swallow(self, error: BaseException) -> None:
-        """Count a failure of our own by kind and log the first of each kind; the application goes on."""
+        """Count a failure of our own by kind and log the first of each kind; the application goes on.
+
+        Of the exception only its kind and its arguments are looked at: it may be of a stranger's class.
+        """
         kind = type(error).__name__
         if kind not in self.failures:
-            _LOG.warning("telemetry failed and the application is not affected: %s: %s", kind, error)
+            text = " ".join(argument for argument in error.args if type(argument) is str)
+            _LOG.warning("telemetry failed and the application is not affected: %s: %s", kind, text)
         self.failures[kind] += 1
+
+    def troubles(self) -> list[str]:
+        """Return in words what does not work in this process; for the operator."""
+        found = [trouble for trouble in (self.problem, self.declarations_problem) if trouble is not None]
+        found += [f"telemetry failed {times} times: {kind}" for kind, times in sorted(self.failures.items())]
+        return found + [
+            f"it could not {what} ({times} times)" for what, times in sorted(self._schedule.failures.items())
+        ]
 
     def close(self) -> None:
         """Stop the background thread and let the files go.  Optional: nothing is lost without it."""
@@ -209,18 +252,47 @@ class Telemetry:
             self._install.close()
 
     def _drain(self) -> None:
-        if self.pipeline is not None:
-            self.pipeline.spool.seal()
-        self.install.drain()
+        if self.pipeline is None:
+            return
+        spool = self.pipeline.spool
+        recorded = spool.books.recorded
+        spool.seal()
+        if self.install.drain().elected:
+            self._drained = recorded
+
+    def _drain_when_full(self) -> None:
+        if self.pipeline is not None and self.pipeline.spool.books.recorded - self._drained > _FULL:
+            self._drain()
 
     def _verify(self) -> None:
-        self.install.verify_if_due()
-        self._license = self.install.license_state()
+        try:
+            self.install.verify_if_due()
+        finally:  # the license holds, whatever became of the telemetry
+            self._license = self._read_license()
+
+
+_living: list[weakref.ref[Telemetry]] = []  # in the order they were made; each goes when its telemetry does
+
+
+def _telemetries() -> Iterator[Telemetry]:
+    """Yield the telemetry objects of this process, the newest first."""
+    for reference in reversed(tuple(_living)):
+        telemetry = reference()
+        if telemetry is not None:
+            yield telemetry
 
 
 def latest_telemetry() -> Telemetry | None:
-    """Return the telemetry that this process created last, if any."""
-    return _latest() if _latest is not None else None
+    """Return the telemetry that this process created last, if any is left."""
+    return next(_telemetries(), None)
+
+
+def telemetry_of(facts: RequestFacts | None) -> Telemetry | None:
+    """Return the telemetry around the request of ``facts``; without a request, the latest."""
+    latest = latest_telemetry()
+    if facts is None or latest is None or latest.pipeline is facts.pipeline:
+        return latest
+    return next((telemetry for telemetry in _telemetries() if telemetry.pipeline is facts.pipeline), latest)
 
 
 def default_telemetry() -> Telemetry:
@@ -234,3 +306,20 @@ _kept: list[Telemetry] = []
 def _keep(telemetry: Telemetry) -> Telemetry:
     _kept.append(telemetry)
     return telemetry
+
+
+def _from_environment(telemetry: Telemetry) -> Settings:
+    """Return the settings; of an environment that cannot be used, what concerns the license and the operator's door."""
+    try:
+        return Settings.from_environment()
+    except SettingsError as error:
+        telemetry._give_up(error)  # noqa: SLF001 - a part of its construction
+        return Settings.salvaged()
+
+
+def _after_fork_in_child() -> None:
+    for telemetry in _telemetries():
+        telemetry._begin_process()  # noqa: SLF001 - the same module
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -6,12 +6,13 @@ may be awaited or not: an ``await`` that somebody is used to writing changes not
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from calos_telemetry.sdk.middleware.asgi import FACTS
 from calos_telemetry.sdk.record.facts import RequestFacts, current
-from calos_telemetry.sdk.telemetry import latest_telemetry
+from calos_telemetry.sdk.record.pipeline import Pipeline
+from calos_telemetry.sdk.telemetry import telemetry_of
 
 
 class Tracked:
@@ -41,10 +42,7 @@ def track_feature(request: object, name: str, metadata: Mapping[str, object] | N
     ``request`` is the framework's request (Starlette, FastAPI, Flask, Django), an ASGI scope, a WSGI environ, or
     ``None`` for the current request, if there is one.  Of ``metadata`` only declared keys with closed values are kept.
     """
-    telemetry = latest_telemetry()
-    if telemetry is None:
-        return _NO
-    return _YES if telemetry.track_feature(_facts_of(request), name, metadata) else _NO
+    return _tracked(_facts_of(request), lambda pipeline, facts: pipeline.feature(name, metadata, facts))
 
 
 def track_error(request: object, error: BaseException, context: Mapping[str, object] | None = None) -> Tracked:
@@ -52,10 +50,7 @@ def track_error(request: object, error: BaseException, context: Mapping[str, obj
 
     ``request`` as for :func:`track_feature`; of ``context`` only declared keys with closed values are kept.
     """
-    telemetry = latest_telemetry()
-    if telemetry is None:
-        return _NO
-    return _YES if telemetry.track_error(_facts_of(request), error, context) else _NO
+    return _tracked(_facts_of(request), lambda pipeline, facts: pipeline.error(error, facts, context))
 
 
 def track_choice(name: str, value: str) -> Tracked:
@@ -63,11 +58,14 @@ def track_choice(name: str, value: str) -> Tracked:
 
     Kept when ``name`` and ``value`` are declared (built in, or by the application); otherwise it counts as ``[REDACTED]``.
     """
-    telemetry = latest_telemetry()
+    return _tracked(current.get(), lambda pipeline, facts: pipeline.choice(name, value, facts))
+
+
+def _tracked(facts: RequestFacts | None, record: Callable[[Pipeline, RequestFacts | None], bool]) -> Tracked:
+    telemetry = telemetry_of(facts)
     if telemetry is None:
         return _NO
-    facts = current.get()
-    return _YES if telemetry.attempt(lambda pipeline: pipeline.choice(name, value, facts)) else _NO
+    return _YES if telemetry.attempt(lambda pipeline: record(pipeline, facts)) else _NO
 
 
 def _facts_of(request: object) -> RequestFacts | None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from calos_telemetry.sdk.record.facts import current
-from calos_telemetry.sdk.telemetry import latest_telemetry
+from calos_telemetry.sdk.telemetry import telemetry_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,9 +68,9 @@ def track_transaction(name: str) -> Transaction:
 
 
 def _record(name: str, duration_us: int, failure: BaseException | str | None) -> None:
-    telemetry = latest_telemetry()
+    facts = current.get()
+    telemetry = telemetry_of(facts)
     if telemetry is not None:
-        facts = current.get()
         telemetry.attempt(lambda pipeline: pipeline.transaction(name, duration_us, facts, failure))
 
 
