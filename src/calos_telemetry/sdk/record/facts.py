@@ -33,6 +33,7 @@ class RequestFacts:
     private = False
     is_page = False
     error: BaseException | None = None
+    covered = False  # a middleware inside OpenTelemetry's span records the request
     feature: str | None = None  # what @feature says
     tags: Sequence[object] = ()  # of the route, as the framework keeps them
 
@@ -43,6 +44,8 @@ class RequestFacts:
         self.path = path
         self.host = host
         self.queries: list[Query] | None = []  # taken out when the request is recorded
+        if pipeline.spans and (outer := current.get()) is not None:
+            outer.covered = True
 
 
 current: ContextVar[RequestFacts | None] = ContextVar("calos_telemetry_request", default=None)

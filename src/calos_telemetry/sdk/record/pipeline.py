@@ -78,6 +78,7 @@ class Pipeline:
         self._hash_session = identifiers.session
         self.features = UsedFeatures(features or {}, self._declarations.features, any_tag=feature_tags)
         self.tally = QueryTally()
+        self.spans = False  # whether spans of OpenTelemetry feed us as well
         self._kinds: dict[tuple[str | None, bool], tuple[str, str]] = {}
         self._host_seen: Decision | None = None
 
@@ -162,14 +163,21 @@ class Pipeline:
 
     def logged(self, logger: str, template: str, where: Frame, facts: RequestFacts | None) -> bool:
         """Record an error that the application logged without an exception: the template of its message, and where."""
+        stack = f"log: {one_line(template)}\n{where}"
+        return self._append_told(f"log:{logger}", template, stack, facts)
+
+    def told(self, kind: str, message: str, trace: str, facts: RequestFacts | None) -> bool:
+        """Record a failure that somebody else saw and tells in words: its class, its message, its traceback."""
+        return self._append_told(kind.rpartition(".")[2], message, obfuscate_stack(trace), facts)
+
+    def _append_told(self, name: str, message: str, stack: str, facts: RequestFacts | None) -> bool:
         if not self._may_record(facts):
             return False
-        message = one_line(template)[:MAX_MESSAGE]
         event = ErrorEvent(
-            category=categorise(Exception(template)),
-            name=feature_name(f"log:{logger}"),
-            message=message,
-            stack=f"log: {message}\n{where}"[:MAX_STACK],
+            category=categorise(Exception(f"{name} {message}")),
+            name=feature_name(name),
+            message=one_line(message)[:MAX_MESSAGE],
+            stack=stack[:MAX_STACK],
             path=template_of(facts) if facts else None,
             inferred=facts is not None and facts.route is None,
             method=facts.method if facts and facts.method in METHODS else None,

@@ -3,6 +3,7 @@
     GET  /                 the page
     GET  /summary?hours=24 what was collected
     POST /flush            move the spool into the database now
+    GET  /metrics          the numbers for Prometheus
     GET  /report           the newest report: the exact bytes that left or wait to leave
     GET  /receipt          its receipt, as the vendor signed it
 
@@ -102,6 +103,15 @@ def _flush(telemetry: Telemetry, _call: Call) -> Reply:
     return _json(200, {"success": True, "message": "Telemetry flushed", "events": events})
 
 
+def _metrics(telemetry: Telemetry, _call: Call) -> Reply:
+    from calos_telemetry.sdk.instrument.prometheus import (  # noqa: PLC0415 - the middlewares import us, this the database
+        CONTENT_TYPE,
+        metrics_page,
+    )
+
+    return _reply(200, CONTENT_TYPE, metrics_page(telemetry.install).encode())
+
+
 def _report(telemetry: Telemetry, _call: Call) -> Reply:
     newest = telemetry.install.ledger.newest()
     if newest is None:
@@ -124,6 +134,7 @@ _ROUTES: dict[tuple[str, str], Callable[[Telemetry, Call], Reply]] = {
     ("GET", "/"): _page,
     ("GET", "/style.css"): _style,
     ("GET", "/summary"): _summary,
+    ("GET", "/metrics"): _metrics,
     ("POST", "/flush"): _flush,
     ("GET", "/report"): _report,
     ("GET", "/receipt"): _receipt,
