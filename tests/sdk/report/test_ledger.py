@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,8 @@ PART = LicensePart(
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_sqlite(tmp_path / "telemetry.db", TELEMETRY, INSTALL, busy_seconds=0.05)
-    yield opened
-    opened.dispose()
+def engine(install_engine: Engine) -> Engine:
+    return install_engine
 
 
 @pytest.fixture
@@ -106,15 +104,17 @@ def test_exactly_the_frozen_bytes_are_kept(ledger: Ledger) -> None:
     assert ledger.newest() == ledger.entry(1) == entry
 
 
-def test_rows_and_bytes_are_of_one_transaction(ledger: Ledger, engine: Engine) -> None:
+def test_rows_and_bytes_are_of_one_transaction(tmp_path: Path) -> None:
     """While a report is built nobody else can write, so no drain comes between the rows and the bytes."""
+    engine = open_sqlite(tmp_path / "telemetry.db", TELEMETRY, INSTALL, busy_seconds=0.05)
 
     def build(connection: Connection, position: Position) -> VerifyRequest:
         with pytest.raises(OperationalError, match="locked"):
             Ledger(engine).seal(alone, NOW)
         return alone(connection, position)
 
-    assert ledger.seal(build, NOW).number == 1
+    assert Ledger(engine).seal(build, NOW).number == 1
+    engine.dispose()
 
 
 def test_a_failed_seal_leaves_nothing(ledger: Ledger) -> None:

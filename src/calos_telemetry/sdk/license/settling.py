@@ -145,8 +145,8 @@ class Settling:
         return ACKNOWLEDGED, outcome, told.receipt
 
 
-def told_in_one(steps: list[Step]) -> Outcome:
-    """Return what a verification came to: the last license answer, and the last report."""
+def told_in_one(steps: list[Step], *, kept: Entry | None = None) -> Outcome:
+    """Return what a verification came to: the last license answer, the last report, what the exit gate ``kept``."""
     answered = [step for step in steps if step.answer is not None]
     told = answered[-1] if answered else steps[-1]
     reports = [step for step in steps if step.entry.rows]
@@ -154,9 +154,10 @@ def told_in_one(steps: list[Step]) -> Outcome:
     failed = steps[-1].sentence if steps[-1] is not told else ""
     if about is not told and about.sentence != failed and about.trouble:
         failed = about.sentence
+    aside = f"report {kept.number} was {kept.outcome}" if kept else ""
     return Outcome(
         ok=bool(answered) and not any(step.over or step.again for step in steps),
-        sentence=told.sentence + (f"; {failed}" if failed else ""),
+        sentence="; ".join(dict.fromkeys(filter(None, (told.sentence, failed, aside)))),
         code=told.code,
         tier=told.answer.license.tier if told.answer else None,
         number=about.entry.number,

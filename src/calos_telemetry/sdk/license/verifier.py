@@ -107,11 +107,13 @@ class Verifier:
         if waiting is not None and not run.with_telemetry:
             self._ledger.withdraw(waiting, "kept here: telemetry was switched off before it was answered")
         steps: list[Step] = []
+        kept_before = self._ledger.newest_kept()
         while (entry := self._next(run, steps)) is not None:
             verified = any(step.answer is not None for step in steps)
             steps.append(self._do(entry, run, verified=verified))
         self._plan_next(steps)
-        return told_in_one(steps)
+        kept = self._ledger.newest_kept()
+        return told_in_one(steps, kept=kept if kept != kept_before else None)
 
     def _next(self, run: _Run, steps: list[Step]) -> Entry | None:
         """Return what is to be sent after ``steps``; ``None`` when this verification is over."""
