@@ -36,21 +36,37 @@ def read(path: Path) -> bytes:
     ``FileNotFoundError`` when there is none.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(
+            path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        )  # a pipe must not hang us
     except FileNotFoundError:
         raise
     except OSError as error:
         raise StateError(f"{path} cannot be read ({error.strerror}): it must be a plain file of this user") from None
-    with os.fdopen(descriptor, "rb") as file:
-        if stat.S_IMODE(os.fstat(descriptor).st_mode) & _GROUP_OR_OTHERS:
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise StateError(f"{path} is not a plain file: move it aside")
+        if stat.S_IMODE(mode) & _GROUP_OR_OTHERS:
             raise StateError(f"{path} can be read by others: run `chmod 600 {path}`")
-        return file.read()
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    except OSError as error:
+        raise StateError(f"{path} cannot be read ({error.strerror}): check the disk it is on") from None
+    finally:
+        os.close(descriptor)
 
 
 def write(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content``, whole or not at all.  Raises :class:`StateError`."""
     temporary = _write_temporary(path, content)
-    temporary.replace(path)
+    try:
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StateError(
+            f"{path} cannot be replaced ({error.strerror}): it must be a plain file of this user"
+        ) from None
 
 
 def create_once(path: Path, make: Callable[[], bytes]) -> bytes:
@@ -66,8 +82,10 @@ def create_once(path: Path, make: Callable[[], bytes]) -> bytes:
         os.link(temporary, path)
     except FileExistsError:
         pass  # another process was first: its content holds
+    except OSError as error:
+        raise StateError(f"{path} cannot be created ({error.strerror}): give a directory on a local disk") from None
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
     return read(path)
 
 

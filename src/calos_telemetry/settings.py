@@ -35,11 +35,13 @@ class Settings:
 
     home: Path = field(default_factory=_default_home)  # CALOS_HOME: the state directory
     public_host: str | None = None  # CALOS_PUBLIC_HOST: the host name visitors use; wins over the Host header
-    license_key: str | None = None  # CALOS_LICENSE_KEY: the key itself, or the path of a file that holds it
+    license_key: str | None = field(
+        default=None, repr=False
+    )  # CALOS_LICENSE_KEY: the key itself, or the path of a file that holds it
     telemetry_disabled: bool = False  # TELEMETRY_DISABLED: obeyed for a proven Enterprise license
     server: str = DEFAULT_SERVER  # CALOS_LICENSE_SERVER: base URL of the vendor's license server
     vendor_key: str | None = None  # CALOS_VENDOR_KEY: the vendor's root public key, base64url
-    operator_token: str | None = None  # CALOS_OPERATOR_TOKEN: opens /api/telemetry/ from elsewhere than loopback
+    operator_token: str | None = field(default=None, repr=False)  # CALOS_OPERATOR_TOKEN: opens /api/telemetry/
     app_version: str = "0"  # CALOS_APP_VERSION: version of the application, reported with every verification
     drain_seconds: float = 300.0  # CALOS_DRAIN_SECONDS: how often the spool is moved into the database
     declarations: Path | None = None  # CALOS_DECLARATIONS: TOML file that declares features and metadata keys
@@ -96,7 +98,7 @@ class ServerSettings:
     """How the vendor's license server behaves.  Every field has an environment variable, named in its comment."""
 
     home: Path = field(default_factory=lambda: _default_home() / "server")  # CALOS_SERVER_HOME: keys and databases
-    admin_token: str | None = None  # CALOS_SERVER_ADMIN_TOKEN: opens the vendor's pages from elsewhere than loopback
+    admin_token: str | None = field(default=None, repr=False)  # CALOS_SERVER_ADMIN_TOKEN: opens the vendor's pages
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> ServerSettings:
