@@ -16,8 +16,9 @@ check: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/ready
-	$(BIN)/python benchmarks/run.py
+bench: .venv-bench/ready
+	.venv-bench/bin/python benchmarks/obfuscation.py
+	.venv-bench/bin/python benchmarks/overhead.py
 
 docs: .venv/ready
 	$(BIN)/calos-telemetry dictionary --format markdown > docs/dictionary.md
@@ -32,5 +33,12 @@ faults: .venv/ready
 		--editable '.[server,postgres,django,flask,fastapi,geo]' --group test --group check
 	touch $@
 
+# Peers have needs of their own: they live in an environment of their own, which nothing else uses.
+.venv-bench/ready: pyproject.toml benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check --editable '.[fastapi]' \
+		--requirement benchmarks/requirements.txt
+	touch $@
+
 clean:
-	rm -rf .venv build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,93 +1,150 @@
-"""How much the free-text functions leak, how much they take too much, and what they cost.
+"""Leak, over-redaction and speed of our obfuscators beside other tools: the same data, one run, interleaved.
 
-Run it with the folder of the labelled corpora, whose ``score.py`` defines every figure::
+    python benchmarks/obfuscation.py [FOLDER] [--rounds N]
 
-    python benchmarks/obfuscation.py ../shared/data/privacy
-
-``cold`` is the processor time for a text never seen before, ``again`` for one seen lately; both in microseconds.
+FOLDER holds the labelled corpora and ``score.py``, which defines every figure; it is ``../shared/data/privacy`` where
+nothing is said.  Speed is processor time for texts not seen before: in each round every tool in turn works through the same
+sample, and the median over the rounds is given with the least and the most.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
+import platform
+import random
+import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
-from calos_telemetry.sdk.obfuscate import messages, obfuscate_message, obfuscate_stack
+sys.path.insert(0, str(Path(__file__).parent))
 
-PASSES = 5
+import peers
+from calos_telemetry.sdk.obfuscate import (
+    messages,
+    obfuscate_message,
+    obfuscate_metadata,
+    obfuscate_path,
+    obfuscate_stack,
+    paths,
+)
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "privacy"
+SAMPLE = 200
+OURS = "calos-telemetry"
+Call = Callable[[Any], Any]
+T = TypeVar("T")
 
 
-def main(folder: Path) -> None:
-    """Print one line of figures for each corpus."""
+def main() -> None:
+    """Print the Markdown page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=DATA)
+    parser.add_argument("--rounds", type=int, default=7)
+    asked = parser.parse_args()
+    if not (asked.folder / "score.py").exists():
+        print(f"Skipped: the labelled corpora are not in {asked.folder.name}; name their folder.")
+        return
+    warnings.simplefilter("ignore")
+    print("\n".join(page(asked.folder, asked.rounds)))
+
+
+def page(folder: Path, rounds: int) -> Iterator[str]:
+    """Yield the lines of the page."""
     scorer = load_scorer(folder)
-    options = SimpleNamespace(show=0, seconds=0)
-    clean = scorer.score_clean(rows(folder, "clean"), obfuscate_message, options)
-    said = scorer.score_text(rows(folder, "messages"), obfuscate_message, options, "messages")
-    traces = scorer.score_text(rows(folder, "traces"), obfuscate_stack, options, "traces")
-    report("messages", said, ("leak_hard_context", "leak_hard", "leak_context", "collateral_words_lost"))
-    report("clean texts", clean, ("altered", "chars_lost"))
-    report("stack traces", traces, ("leak_hard_context", "exception_type_kept", "at_most_5_lines"))
-    print("\nmicroseconds of processor time    cold   again")
-    for name, texts in samples(folder).items():
-        print(f"{name:32s} {cost(texts, forget=True):6.1f} {cost(texts, forget=False):7.1f}")
-    error = raised()
-    print(f"{'a live exception':32s} {cost([error], obfuscate_stack, forget=True):6.1f}")
+    yield "# Obfuscation: what leaks, what is lost, what it costs"
+    yield ""
+    yield f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {platform.machine()}; `make bench`."
+    yield "Corpora, tiers and figures are those of the scorer of the labelled corpora (not in this repository)."
+    yield "This is the half that we built with; a second half, from other sources, is kept away from us."
+    yield "Lower is better, except where it says *kept* or *exact*. µs: median (least to most) of processor time an item."
+    for title, section in SECTIONS.items():
+        yield f"\n## {title}\n"
+        yield from section(scorer, folder, rounds)
 
 
-def load_scorer(folder: Path) -> ModuleType:
-    """Import the corpora's own scorer."""
-    spec = importlib.util.spec_from_file_location("privacy_score", folder / "score.py")
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"{folder} holds no score.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def of_messages(scorer: ModuleType, folder: Path, rounds: int) -> Iterator[str]:
+    """Yield the table of messages."""
+    tools: dict[str, Call] = {OURS: obfuscate_message, **(yield from made(peers.MESSAGES))}
+    said, clean = rows(folder, "messages"), rows(folder, "clean")
+    dirty_us = interleaved(tools, [row["text"] for row in said if row["spans"]], rounds)
+    clean_us = interleaved(tools, [row["text"] for row in clean], rounds)
+    yield "| tool | leak, hard and context | leak, hard | other words lost | clean texts altered | µs with hits | µs without |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, tool in tools.items():
+        got = scorer.score_text(said, tool, options(), "messages")
+        kept = scorer.score_clean(clean, tool, options())
+        cells = (got["leak_hard_context"], got["leak_hard"], got["collateral_words_lost"], kept["altered"])
+        yield f"| {named(name)} | {percents(cells)} | {dirty_us[name]} | {clean_us[name]} |"
 
 
-def rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    """Return the labelled rows of one corpus."""
-    return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+def of_traces(scorer: ModuleType, folder: Path, rounds: int) -> Iterator[str]:
+    """Yield the table of stack traces; the peers get them as texts."""
+    tools: dict[str, Call] = {OURS: obfuscate_stack, **(yield from made(peers.MESSAGES))}
+    traces = rows(folder, "traces")
+    spent = interleaved(tools, [row["text"] for row in traces], rounds)
+    yield "| tool | leak, hard and context | exception type kept | at most five lines | µs |"
+    yield "|---|---|---|---|---|"
+    for name, tool in tools.items():
+        got = scorer.score_text(traces, tool, options(), "traces")
+        cells = (got["leak_hard_context"], got["exception_type_kept"], got["at_most_5_lines"])
+        yield f"| {named(name)} | {percents(cells)} | {spent[name]} |"
 
 
-def report(name: str, figures: dict[str, Any], keys: Sequence[str]) -> None:
-    """Print the figures of one corpus, in per cent."""
-    print(f"{name:14s}", "  ".join(f"{key.replace('_', ' ')} {figures[key]:.2f} %" for key in keys))
+def of_paths(scorer: ModuleType, folder: Path, rounds: int) -> Iterator[str]:
+    """Yield the table of paths."""
+    tools: dict[str, Call] = {OURS: obfuscate_path, **(yield from made(peers.PATHS))}
+    asked = rows(folder, "paths")
+    spent = interleaved(tools, [row["path"] for row in asked], rounds)
+    yield "| tool | exact where it can be known | identifiers found | static segments kept | personal values left | µs |"
+    yield "|---|---|---|---|---|---|"
+    for name, tool in tools.items():
+        got = scorer.score_paths(asked, tool, options())
+        keys = ("exact_detectable", "opaque_param_recall", "static_segment_kept", "sensitive_leak")
+        yield f"| {named(name)} | {percents([got[key] for key in keys])} | {spent[name]} |"
 
 
-def samples(folder: Path) -> dict[str, list[str]]:
-    """Return texts by length and by whether anybody is in them."""
-    said = [row["text"] for row in rows(folder, "messages") if row["spans"]]
-    clean = [row["text"] for row in rows(folder, "clean")]
-    return {
-        "a message with somebody in it": said,
-        "the same, 150 to 260 characters": [text for text in said if 150 <= len(text) <= 260],  # noqa: PLR2004
-        "a message with nobody in it": clean,
-        "the same, 150 to 260 characters ": [text for text in clean if 150 <= len(text) <= 260],  # noqa: PLR2004
+def of_metadata(scorer: ModuleType, folder: Path, rounds: int) -> Iterator[str]:
+    """Yield the table of metadata; the speed is that of ordinary objects, hostile ones are scored only."""
+    tools: dict[str, Call] = {OURS: obfuscate_metadata, **(yield from made(peers.METADATA))}
+    given = rows(folder, "metadata")
+    ordinary = [row["input"] for row in given if row["category"] != "hostile"]
+    spent = interleaved(tools, ordinary, rounds)
+    yield "| tool | values left that must not be | flags and choices kept | hostile objects that raise or give no JSON | µs |"
+    yield "|---|---|---|---|---|"
+    for name, tool in tools.items():
+        got = scorer.score_metadata(given, tool, options())
+        cells = (got["leak_without_hostile"], got["keep_rate"])
+        yield f"| {named(name)} | {percents(cells)} | {len(got['crashes']) + got['not_json']} | {spent[name]} |"
+
+
+def of_ours(_scorer: ModuleType, folder: Path, rounds: int) -> Iterator[str]:
+    """Yield what ours costs by kind of text: one of 150 to 260 characters, seen before or not, and a live exception."""
+    said, clean = (
+        [row for row in rows(folder, name) if 150 <= len(row["text"]) <= 260] for name in ("messages", "clean")
+    )  # noqa: PLR2004
+    samples = {
+        "message of 150 to 260 characters with somebody in it": (
+            [row["text"] for row in said if row["spans"]],
+            obfuscate_message,
+        ),
+        "message of 150 to 260 characters with nobody in it": ([row["text"] for row in clean], obfuscate_message),
+        "live exception, 21 frames": ([raised()], obfuscate_stack),
     }
-
-
-def cost(texts: Sequence[object], function: Callable[[Any], str] = obfuscate_message, *, forget: bool) -> float:
-    """Return microseconds per text, the best of several passes over all of them."""
-    best = float("inf")
-    repeat = max(1, 500 // len(texts))
-    for _ in range(PASSES):
-        spent = 0.0
-        for _ in range(repeat):
-            if forget:
-                messages._RECENT.clear()  # noqa: SLF001  what is measured is the work, not the memory
-            start = time.process_time()
-            for text in texts:
-                function(text)
-            spent += time.process_time() - start
-        best = min(best, spent / repeat / len(texts))
-    return best * 1e6
+    yield "| input | µs, never seen | µs, seen lately |"
+    yield "|---|---|---|"
+    for name, (items, tool) in samples.items():
+        cold = interleaved({name: tool}, items, rounds)[name]
+        warm = interleaved({name: tool}, items, rounds, keep=True)[name]
+        yield f"| {name} | {cold} | {warm} |"
 
 
 def raised() -> BaseException:
@@ -103,5 +160,91 @@ def raised() -> BaseException:
     raise AssertionError
 
 
+SECTIONS: dict[str, Callable[[ModuleType, Path, int], Iterator[str]]] = {
+    "Messages": of_messages,
+    "Stack traces": of_traces,
+    "Paths without a route": of_paths,
+    "Metadata": of_metadata,
+    "Ours by kind of text": of_ours,
+}
+
+
+def made(tools: Mapping[str, Callable[[], T]]) -> Iterator[str]:
+    """Make the peers; yield a sentence for each that is not installed.  Returns those that are."""
+    ready: dict[str, T] = {}
+    for name, make in tools.items():
+        try:
+            ready[name] = make()
+        except ImportError as error:
+            yield f"{name} is skipped: {error.name or error} is not installed.\n"
+    return ready
+
+
+def interleaved(tools: Mapping[str, Call], items: Sequence[Any], rounds: int, *, keep: bool = False) -> dict[str, str]:
+    """Return microseconds an item: in each round every tool works through the same sample, in another order.
+
+    Our caches are emptied before each round unless ``keep`` is set.
+    """
+    shuffled = random.Random(1)
+    sample = shuffled.sample(list(items), min(SAMPLE, len(items)))
+    spent: dict[str, list[float]] = {name: [] for name in tools}
+    for tool in tools.values():
+        for item in sample:
+            tool(item)  # compiles what is compiled at first use
+    for _ in range(rounds):
+        for name in shuffled.sample(list(tools), len(tools)):
+            if not keep:
+                forget()
+            started = time.process_time()
+            for item in sample:
+                tools[name](item)
+            spent[name].append((time.process_time() - started) / len(sample) * 1e6)
+    return {
+        name: f"{statistics.median(times):,.1f} ({min(times):,.1f} to {max(times):,.1f})"
+        for name, times in spent.items()
+    }
+
+
+def forget() -> None:
+    """Empty our caches: what is measured is the work, not the memory."""
+    messages._RECENT.clear()  # noqa: SLF001 - there is no other way to it, and nothing else should want it
+    paths.path_template.cache_clear()
+    paths._segment.cache_clear()  # noqa: SLF001
+
+
+def named(name: str) -> str:
+    """Return a tool's name with its version, where it is a package."""
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return name
+
+
+def percents(values: Sequence[float]) -> str:
+    """Return cells of a table."""
+    return " | ".join(f"{value:.1f} %" for value in values)
+
+
+def options() -> SimpleNamespace:
+    """Return what the scorer asks for."""
+    return SimpleNamespace(show=0, seconds=0, fit=False)
+
+
+def load_scorer(folder: Path) -> ModuleType:
+    """Import the corpora's own scorer."""
+    spec = importlib.util.spec_from_file_location("privacy_score", folder / "score.py")
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{folder.name} holds no score.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Return the labelled rows of one corpus."""
+    return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
