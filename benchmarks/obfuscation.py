@@ -39,6 +39,7 @@ from calos_telemetry.sdk.obfuscate import (
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "privacy"
 SAMPLE = 200
+_USUAL = range(150, 261)  # characters
 OURS = "calos-telemetry"
 Call = Callable[[Any], Any]
 T = TypeVar("T")
@@ -128,9 +129,7 @@ def of_metadata(scorer: ModuleType, folder: Path, rounds: int) -> Iterator[str]:
 
 def of_ours(_scorer: ModuleType, folder: Path, rounds: int) -> Iterator[str]:
     """Yield what ours costs by kind of text: one of 150 to 260 characters, seen before or not, and a live exception."""
-    said, clean = (
-        [row for row in rows(folder, name) if 150 <= len(row["text"]) <= 260] for name in ("messages", "clean")
-    )  # noqa: PLR2004
+    said, clean = ([row for row in rows(folder, name) if len(row["text"]) in _USUAL] for name in ("messages", "clean"))
     samples = {
         "message of 150 to 260 characters with somebody in it": (
             [row["text"] for row in said if row["spans"]],
