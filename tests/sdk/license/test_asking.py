@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.contract.vendor import license_
 
@@ -59,6 +59,7 @@ def test_the_domain_is_a_host_name_or_nothing(host: str | None, domain: str | No
     assert part(public_host=host).domain == domain
 
 
+@settings(deadline=None)
 @given(version=st.text(max_size=300), host=st.none() | st.text(max_size=300))
 def test_no_setting_keeps_the_license_check_here(version: str, host: str | None) -> None:
     """Whatever an operator configures as version and host: the request follows the schema and passes the exit gate."""

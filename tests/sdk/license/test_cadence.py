@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calos_telemetry.contract.report import CLOCK_TOLERANCE_MS, NextCheck
@@ -19,12 +19,14 @@ def period(tier: Tier) -> int:
     return (terms_of(tier).verify_every or DAY) * 1_000
 
 
+@settings(deadline=None)
 @given(chances)
 def test_a_new_install_verifies_within_seconds(chance: float) -> None:
     """The first verification comes within ten seconds, so that an operator sees that it works."""
     assert NOW <= first(NOW, chance).due_at < NOW + 10_000
 
 
+@settings(deadline=None)
 @given(st.sampled_from(TIERS), chances, st.floats(0, 2), st.floats(0, 2))
 def test_the_servers_window_is_kept(tier: Tier, chance: float, begin: float, end: float) -> None:
     """Inside the window the server names, wherever it lies within two periods; all of the window is used."""
@@ -49,6 +51,7 @@ def test_a_window_that_makes_no_sense_is_replaced(tier: Tier, begin: int, end: i
         assert NOW + period(tier) * 2 // 3 <= plan.due_at <= NOW + period(tier)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(TIERS), st.integers(0, 10**6), chances)
 def test_retries_back_off_up_to_a_third_of_the_period(tier: Tier, failures: int, chance: float) -> None:
     """However often it has failed: not before a minute, not after a minute and a third of the period, with full jitter."""

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calos_telemetry.contract.tiers import Tier
@@ -169,6 +169,7 @@ def test_wsgi_says_the_license() -> None:
     assert environ == {LICENSE: PRO}
 
 
+@settings(deadline=None)
 @given(st.text(max_size=600))
 def test_no_warning_breaks_a_header(warning: str) -> None:
     """Whatever a sentence quotes, the header is printable ASCII of bounded length, and one line."""

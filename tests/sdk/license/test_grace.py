@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calos_telemetry.sdk.license.grace import Grace
@@ -53,6 +53,7 @@ def test_a_damaged_or_unwritable_file_takes_nothing_away(tmp_path: Path) -> None
     Grace(tmp_path / "file" / "grace.json").seen_valid("key", NOW)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(10**13), 10**13), max_size=30))
 def test_no_walk_of_the_clock_uses_more_than_five_minutes_a_look(tmp_path_factory: object, steps: list[int]) -> None:
     """Back and forth by centuries: what is used never shrinks and never grows by more than five minutes a look."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calos_telemetry.contract import report
@@ -181,6 +181,7 @@ def unexpired(draw: st.DrawFn) -> tuple[Known, int]:
     return it, now
 
 
+@settings(deadline=None)
 @given(unexpired())
 def test_nothing_but_a_no_takes_what_a_valid_key_proves(case: tuple[Known, int]) -> None:
     """Whatever the time, the answers, the silence and the state of the files: an unexpired key keeps its tier."""
@@ -188,6 +189,7 @@ def test_nothing_but_a_no_takes_what_a_valid_key_proves(case: tuple[Known, int])
     assert (it.tier, it.valid, it.features) == (case[0].tier, True, case[0].features)
 
 
+@settings(deadline=None)
 @given(
     now=moments, expires_at=moments, told=st.none() | answers, heard_at=moments, used=st.none() | st.integers(0, NOW)
 )

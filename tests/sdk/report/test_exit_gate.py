@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calos_telemetry.contract.report import Books, LicensePart, Product, Report, VerifyRequest, freeze, inflate
@@ -138,6 +138,7 @@ places = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([text for _, text in PLANTED]),
     places,
@@ -166,6 +167,7 @@ def test_a_secret_is_found_wherever_it_stands(secret: str, place: str, before: s
     assert told(report(**changes[place]))
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([text for _, text in PLANTED]), st.permutations(["features", "errors", "performance", "aggregates"])
 )
@@ -233,6 +235,7 @@ def test_what_is_no_request_stays(body: bytes) -> None:
     assert reason.startswith("the bytes do not follow the schema")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_judged(text: str) -> None:
     """Whatever stands in a message, the gate comes to a verdict, and the same one for the bytes and for the row."""
