@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 
 from calos_telemetry.sdk.record.own_work import THREAD
 
+__all__ = ["THREAD", "Job", "Schedule"]
+
 _LOG = logging.getLogger("calos_telemetry")
 _TICK = 1.0
 
@@ -46,12 +48,20 @@ class Schedule:
         self._stopped = False
 
     def start(self) -> None:
-        """Start the thread if this process has none yet."""
+        """Start the thread if this process has none yet; where the system gives none, the next call tries again."""
         if self._thread is None:
             with self._lock:
                 if self._thread is None and not self._stopped:
-                    self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
-                    self._thread.start()
+                    self._thread = self._begin_thread()
+
+    def _begin_thread(self) -> threading.Thread | None:
+        thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as error:  # at the limit of threads, or while the interpreter shuts down
+            self._count("start its thread", error)
+            return None
+        return thread
 
     def stop(self, timeout: float = 1.0) -> None:
         """Ask the thread to end and wait at most ``timeout`` seconds for it."""
@@ -73,7 +83,10 @@ class Schedule:
         try:
             job.work()
         except Exception as error:  # noqa: BLE001 - the boundary of the background: counted, shown, tried again
-            reason = f"{job.name}: {type(error).__name__}"
-            if reason not in self.failures:
-                _LOG.warning("telemetry could not %s: %s (the application is not affected)", job.name, error)
-            self.failures[reason] += 1
+            self._count(job.name, error)
+
+    def _count(self, what: str, error: Exception) -> None:
+        reason = f"{what}: {type(error).__name__}"
+        if reason not in self.failures:
+            _LOG.warning("telemetry could not %s: %s (the application is not affected)", what, error)
+        self.failures[reason] += 1
