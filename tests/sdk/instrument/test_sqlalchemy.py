@@ -18,7 +18,10 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from calos_telemetry import Telemetry, TelemetryMiddleware
+from calos_telemetry.clock import now_ms
 from calos_telemetry.sdk.instrument.sqlalchemy import instrument_sqlalchemy
+from calos_telemetry.sdk.record.facts import RequestFacts
+from calos_telemetry.sdk.record.queries import FLUSH_MS
 
 from ..conftest import HOST, Stored
 
@@ -160,10 +163,10 @@ def test_threads_lose_no_query(telemetry: Telemetry, stored: Stored) -> None:
 def test_a_forked_child_counts_only_its_own(telemetry: Telemetry, stored: Stored) -> None:
     """What the parent has counted and not yet written down is not written down by a child as well."""
     assert telemetry.pipeline is not None
-    telemetry.pipeline.tally.add([("SELECT orders", 5)] * 3)
+    telemetry.pipeline.tally.add([("SELECT orders", 5)] * 3, 0)
     child = os.fork()
     if child == 0:
-        telemetry.pipeline.tally.add([("SELECT orders", 7)])
+        telemetry.pipeline.tally.add([("SELECT orders", 7)], 0)
         telemetry.pipeline.write_queries()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
@@ -173,6 +176,17 @@ def test_a_forked_child_counts_only_its_own(telemetry: Telemetry, stored: Stored
 def test_too_many_tables_become_one(telemetry: Telemetry, stored: Stored) -> None:
     """Series are bounded; what is too many is counted as (other)."""
     assert telemetry.pipeline is not None
-    telemetry.pipeline.tally.add([(f"SELECT table_{number}", 1) for number in range(300)])
+    telemetry.pipeline.tally.add([(f"SELECT table_{number}", 1) for number in range(300)], 0)
     totals = counted(stored)
     assert (sum(totals.values()), len(totals), totals["OTHER (other)"]) == (300, 201, 100)
+
+
+def test_a_request_writes_down_what_is_due(telemetry: Telemetry) -> None:
+    """Queries counted two seconds ago are written down with the next record, without the background thread."""
+    assert telemetry.pipeline is not None
+    pipeline = telemetry.pipeline
+    pipeline.tally.add([("SELECT orders", 5)], now_ms() - FLUSH_MS)
+    pipeline.request(RequestFacts(pipeline, now_ms(), "GET", "/", HOST))
+    assert pipeline.spool.books.recorded == 2
+    pipeline.request(RequestFacts(pipeline, now_ms(), "GET", "/", HOST))
+    assert pipeline.spool.books.recorded == 3

@@ -111,8 +111,8 @@ class Pipeline:
             len(queries) if queries else 0,
         )
         if queries:
-            self.tally.add(queries)
-        if self.tally and facts.at >= self.tally.due:
+            self.tally.add(queries, facts.at)
+        if facts.at >= self.tally.due:
             self.write_queries()
         recorded = self._append(facts.at, event)
         if facts.error is not None:
@@ -205,15 +205,15 @@ class Pipeline:
         if queries is not None and len(queries) < _MOST_QUERIES:
             queries.append((name, duration_us))
         elif self._may_record(facts):
-            self.tally.add_one((name, duration_us))
-            if (now := now_ms()) >= self.tally.due:
-                self.write_queries(now)
+            now = now_ms()
+            self.tally.add(((name, duration_us),), now)
+            if now >= self.tally.due:
+                self.write_queries()
 
-    def write_queries(self, now: int | None = None) -> None:
+    def write_queries(self) -> None:
         """Write the database queries counted so far to the spool."""
-        at = now_ms() if now is None else now
-        for event in self.tally.take(at):
-            self._append(at, event)
+        for event in self.tally.take():
+            self._append(now_ms(), event)
 
     def _kind_of(self, facts: RequestFacts) -> tuple[str, str]:
         """Return template and style; remembered for each route of the application."""

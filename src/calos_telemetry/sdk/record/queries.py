@@ -18,6 +18,7 @@ from calos_telemetry.contract.histogram import bucket_of
 from calos_telemetry.sdk.record.facts import Query
 
 FLUSH_MS = 2_000
+NEVER = 1 << 62
 SLOW_US = 200_000
 MOST_SERIES = 200
 OTHER_SERIES = "OTHER (other)"
@@ -58,37 +59,29 @@ class QueryTally:
 
     def __init__(self) -> None:
         self.slow_us = SLOW_US
-        self.due = 0  # unix ms
         self.sources: set[str] = set()  # who measures queries in this process, so that nobody measures them twice
         self.reset()
         _tallies.add(self)
 
     def reset(self) -> None:
         """Begin with nothing: in a forked child, whose parent writes its own numbers down, once."""
+        self.due = NEVER  # unix ms at which what is counted is written down
         self._lock = threading.RLock()  # a signal handler may query, too
         self._counts: Counter[Query] = Counter()
         self._series: dict[str, _Series] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._counts or self._series)
-
-    def add(self, queries: Iterable[Query]) -> None:
-        """Count queries: equal ones at once, which costs a twentieth of a microsecond each."""
+    def add(self, queries: Iterable[Query], now: int) -> None:
+        """Count queries at ``now`` (unix ms): equal ones at once, which costs a twentieth of a microsecond each."""
+        if self.due == NEVER:
+            self.due = now + FLUSH_MS
         with self._lock:
             self._counts.update(queries)
             if len(self._counts) > _MOST_DISTINCT:
                 self._settle()
 
-    def add_one(self, query: Query) -> None:
-        """Count one query."""
-        with self._lock:
-            self._counts[query] += 1
-            if len(self._counts) > _MOST_DISTINCT:
-                self._settle()
-
-    def take(self, now: int) -> Iterator[Performance]:
+    def take(self) -> Iterator[Performance]:
         """Return what was counted since the last time, one event per operation and table."""
-        self.due = now + FLUSH_MS
+        self.due = NEVER
         with self._lock:
             self._settle()
             taken, self._series = self._series, {}
