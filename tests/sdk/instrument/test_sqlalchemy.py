@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -190,3 +192,21 @@ def test_a_request_writes_down_what_is_due(telemetry: Telemetry) -> None:
     assert pipeline.spool.books.recorded == 2
     pipeline.request(RequestFacts(pipeline, now_ms(), "GET", "/", HOST))
     assert pipeline.spool.books.recorded == 3
+
+
+_SCRIPT = """
+from sqlalchemy import create_engine, text
+from calos_telemetry import Telemetry
+from calos_telemetry.sdk.instrument.sqlalchemy import instrument_sqlalchemy
+telemetry, engine = Telemetry(), create_engine("sqlite://")
+instrument_sqlalchemy(engine, telemetry)
+with engine.connect() as connection:
+    connection.execute(text("SELECT 1 FROM sqlite_master"))
+"""
+
+
+def test_a_short_script_leaves_its_queries(telemetry: Telemetry, stored: Stored) -> None:
+    """A program that only asks the database and ends at once loses none of its queries."""
+    environment = {**os.environ, "CALOS_HOME": str(telemetry.settings.home), "CALOS_PUBLIC_HOST": HOST}
+    subprocess.run([sys.executable, "-c", _SCRIPT], env=environment, check=True, timeout=60)
+    assert counted(stored) == {"SELECT sqlite_master": 1}

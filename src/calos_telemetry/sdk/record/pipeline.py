@@ -11,8 +11,11 @@ without the database and without the network:
 
 from __future__ import annotations
 
+import atexit
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
+from weakref import WeakSet
 
 from calos_telemetry.clock import now_ms
 from calos_telemetry.contract.declarations import Declarations
@@ -54,6 +57,17 @@ _SAME_MS = 60_000
 _MOST_ROUTES = 4_096
 
 
+_living: WeakSet[Pipeline] = WeakSet()
+
+
+@atexit.register
+def _write_down_at_exit() -> None:
+    """Write down the queries of a program that ends before they are due; a script may have nothing but queries."""
+    for pipeline in tuple(_living):
+        with suppress(Exception):
+            pipeline.write_queries()
+
+
 class Pipeline:
     """Turns facts into spooled records.  Nothing here raises into the application: callers go through the guard."""
 
@@ -81,6 +95,7 @@ class Pipeline:
         self.spans = False  # whether spans of OpenTelemetry feed us as well
         self._kinds: dict[tuple[str | None, bool], tuple[str, str]] = {}
         self._host_seen: Decision | None = None
+        _living.add(self)
 
     def request(self, facts: RequestFacts) -> bool:
         """Record an answered request; true when it is in the spool."""
