@@ -30,7 +30,7 @@ faults: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --upgrade pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[server,postgres,django,flask,fastapi,geo]' --group test --group check
+		--editable '.[server,postgres,django,flask,fastapi,otel,geo]' --group test --group check
 	touch $@
 
 # Peers have needs of their own: they live in an environment of their own, which nothing else uses.
