@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sqlite3
 
 import pytest
 
@@ -67,3 +68,11 @@ def test_the_search_finds_what_is_there(kind: str) -> None:
     for piece in mark.pieces():
         assert marks.found(b"<" + piece + b">")
     assert marks.found(b"".join(inflated(b"head" + gzip.compress(text.encode()) + b"tail")))
+
+
+def test_a_failure_noted_by_a_handler_has_the_routers_template(done: Run) -> None:
+    """The route is known while the handler runs: nothing of the path is guessed, so nothing of it can be kept."""
+    with sqlite3.connect(done.home / "telemetry.db") as database:
+        templates = {path for (path,) in database.execute("SELECT DISTINCT path FROM telemetry_errors")}
+    database.close()
+    assert templates == {"/find/:id", "/fail/:id"}

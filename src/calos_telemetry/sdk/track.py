@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from calos_telemetry.sdk.middleware.asgi import FACTS
+from calos_telemetry.sdk.middleware.asgi_routes import route_of
+from calos_telemetry.sdk.middleware.wsgi import ROUTE
 from calos_telemetry.sdk.record.facts import RequestFacts, current
 from calos_telemetry.sdk.record.pipeline import Pipeline
 from calos_telemetry.sdk.telemetry import telemetry_of
@@ -69,12 +71,29 @@ def _tracked(facts: RequestFacts | None, record: Callable[[Pipeline, RequestFact
 
 
 def _facts_of(request: object) -> RequestFacts | None:
-    if request is not None:
-        try:
-            for holder in (request, *(getattr(request, name, None) for name in _HOLDERS)):
-                facts = holder.get(FACTS) if isinstance(holder, dict) else None
-                if isinstance(facts, RequestFacts):
-                    return facts
-        except Exception:  # noqa: BLE001 - whatever was handed to us as a request, the current one is the answer
-            return current.get()
-    return current.get()
+    if request is None:
+        return current.get()
+    try:
+        holders = (request, *(getattr(request, name, None) for name in _HOLDERS))
+        known = next((holder for holder in holders if isinstance(holder, dict) and FACTS in holder), None)
+        return current.get() if known is None else _facts_in(known)
+    except Exception:  # noqa: BLE001 - whatever was handed to us as a request, the current one is the answer
+        return current.get()
+
+
+def _facts_in(holder: dict[str, Any]) -> RequestFacts | None:
+    facts = holder[FACTS]
+    if not isinstance(facts, RequestFacts):
+        return current.get()
+    _note_route(facts, holder)
+    return facts
+
+
+def _note_route(facts: RequestFacts, holder: dict[str, Any]) -> None:
+    """Note the route while the request is still being answered, so that nobody has to guess it from the path."""
+    if facts.route is not None:
+        return
+    if holder.get("type") == "http":
+        facts.route = route_of(holder, holder.get("app_root_path", holder.get("root_path", "")))
+    else:
+        facts.route = holder.get(ROUTE)
