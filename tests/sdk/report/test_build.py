@@ -237,6 +237,20 @@ def test_cuts_lie_between_drains(engine: Engine) -> None:
     assert all(row.revision <= report.to_revision for report in reports for row in report.performance)
 
 
+def test_no_row_is_newer_than_its_report(engine: Engine) -> None:
+    """A day whose later hour lies beyond the cut is whole in both reports, and in each no newer than the report itself."""
+    drain(engine, [(MIDNIGHT, request())])
+    first = next_report(engine, 0)
+    assert first is not None
+    drain(engine, [(MIDNIGHT + MS_PER_HOUR, request())])
+    for report in all_reports(engine, max_rows=first.rows() - 1):
+        assert all(row.revision <= report.to_revision for row in report.performance)
+    days = [
+        row for report in all_reports(engine, max_rows=3) for row in report.performance if row.metric == "api_request"
+    ]
+    assert {row.count for row in days} == {2}
+
+
 def test_one_drain_that_is_too_large_travels_in_pieces(engine: Engine) -> None:
     """A single revision larger than a report blocks nothing: every row arrives, and what came after it as well."""
     drain(engine, [(MIDNIGHT - day * MS_PER_DAY, request(f"/r{day}")) for day in range(60)])

@@ -97,9 +97,6 @@ class HttpTransport:
                 )
             if time.monotonic() > deadline:
                 raise TransportError(f"{self._server} took too long to answer: it is tried again")
-        announced = answer.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) != len(content):
-            raise TransportError(f"{self._server} cut its answer off: it is tried again")
         return bytes(content)
 
 
