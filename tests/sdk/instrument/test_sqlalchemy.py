@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, create_engine, func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import StaticPool
@@ -210,3 +210,18 @@ def test_a_short_script_leaves_its_queries(telemetry: Telemetry, stored: Stored)
     environment = {**os.environ, "CALOS_HOME": str(telemetry.settings.home), "CALOS_PUBLIC_HOST": HOST}
     subprocess.run([sys.executable, "-c", _SCRIPT], env=environment, check=True, timeout=60)
     assert counted(stored) == {"SELECT sqlite_master": 1}
+
+
+def test_many_rows_in_one_statement_are_as_without_us(telemetry: Telemetry, stored: Stored, engine: Engine) -> None:
+    """Executemany, and SQLAlchemy's own batches of INSERT ... RETURNING, give the same rows and count as they are sent."""
+    instrument_sqlalchemy(engine, telemetry)
+    orders = Table("orders", MetaData(), Column("id", Integer, primary_key=True), Column("customer", String))
+    rows = [{"customer": f"c{number}"} for number in range(30)]
+    with engine.begin() as connection:
+        connection.execute(orders.insert(), rows)
+        returned = connection.execute(orders.insert().returning(orders.c.customer), rows).scalars().all()
+        assert sorted(returned) == sorted(row["customer"] for row in rows)
+        assert connection.scalar(select(func.count()).select_from(orders)) == 60
+    totals = counted(stored)
+    assert totals["SELECT orders"] == 1
+    assert totals["INSERT orders"] >= 2

@@ -43,6 +43,7 @@ def instrument_django(telemetry: Telemetry, *, slow_ms: float | None = None) -> 
 
     def end() -> None:
         connection_created.disconnect(dispatch_uid=_UID)
+        pipeline.tally.sources.discard("django")
         for connection in connections.all(initialized_only=True):
             connection.execute_wrappers[:] = [each for each in connection.execute_wrappers if each is not timed]
 

@@ -36,7 +36,19 @@ _LAST_STATUS = 999
 
 def text_of(attributes: Attributes, names: tuple[str, ...]) -> str | None:
     """Return the first of the named attributes that is a text."""
-    return next((value for name in names if type(value := attributes.get(name)) is str and value), None)
+    for name in names:
+        value = attributes.get(name)
+        if type(value) is str and value:
+            return value
+    return None
+
+
+def _number_of(attributes: Attributes, names: tuple[str, ...]) -> int:
+    for name in names:
+        value = attributes.get(name)
+        if type(value) is int:
+            return value
+    return 0
 
 
 def is_request(attributes: Attributes) -> bool:
@@ -60,7 +72,7 @@ def read_request(facts: RequestFacts, attributes: Attributes) -> None:
         if (text := text_of(attributes, names)) is not None:
             setattr(facts, field, text)
     for field, names in _NUMBERS.items():
-        number = next((attributes[name] for name in names if type(attributes.get(name)) is int), 0)
+        number = _number_of(attributes, names)
         if number > 0:
             setattr(facts, field, number)
     facts.status = min(facts.status, _LAST_STATUS)

@@ -78,5 +78,7 @@ def _watch(engine: Engine, telemetry: Telemetry, pipeline: Pipeline) -> Callable
         if _watched.pop(engine, None) is not None:
             for name, listener in listeners:
                 event.remove(engine, name, listener)
+        if not _watched:
+            pipeline.tally.sources.discard("sqlalchemy")
 
     return end
