@@ -6,6 +6,7 @@ Every child records and flushes; the program prints how many events it offered, 
 import multiprocessing
 import random
 import sys
+import time
 
 from calos_telemetry import Telemetry, track_feature
 
@@ -32,9 +33,11 @@ def main() -> None:
     """Have children at moments drawn at random, while the background thread opens the database and drains."""
     context = multiprocessing.get_context(sys.argv[1])
     chance = random.Random(CHILDREN)  # noqa: S311 - repeatable, not secret
+    pace = random.Random(CHILDREN)  # noqa: S311
     children = []
     for _ in range(CHILDREN):
         use(chance.randrange(OWN))
+        time.sleep(pace.random() / 5)
         children.append(context.Process(target=child))
         children[-1].start()
     for process in children:

@@ -48,7 +48,7 @@ def test_a_short_script_keeps_what_it_recorded(tmp_path: Path, end: str) -> None
     chance, home = random.Random(end), tmp_path / "home"  # noqa: S311 - repeatable, not secret
     rounds = max(2, ROUNDS // 4)
     for _ in range(rounds):
-        pause = chance.choice([0.0, chance.random(), chance.random() / 4])
+        pause = chance.choice([0.0, chance.random() / 4, 1 + chance.random()])
         program = [sys.executable, "-c", SCRIPT.format(end=line), str(pause)]
         began = time.monotonic()
         done = subprocess.run(program, env=environment(home), capture_output=True, check=False, timeout=60)
@@ -68,3 +68,29 @@ def test_children_of_a_process_that_is_draining(tmp_path: Path, method: str) -> 
     assert done.stdout.decode() == f"{[0] * children}\n[]\n", done.stderr.decode()
     chance = random.Random(children)  # noqa: S311 - as the program draws them
     assert stored(home) == sum(chance.randrange(3_000) for _ in range(children)) + 100 * children
+
+
+JOB = """
+import sys, time
+from calos_telemetry.sdk.schedule import Job, Schedule
+def work():
+    sys.stdout.write("begun ")
+    sys.stdout.flush()
+    time.sleep(float(sys.argv[1]))
+    sys.stdout.write("done")
+    sys.stdout.flush()
+schedule = Schedule([Job("work", 60.0, work)])
+schedule.start()
+while schedule._jobs[0].due < time.monotonic():
+    time.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.3, b"begun done"), (60.0, b"begun ")])
+def test_the_end_waits_for_the_work_at_hand_but_not_for_long(seconds: float, said: bytes) -> None:
+    """At exit the thread finishes what it is doing, lest it be cut off in compiled code; for less than a second."""
+    began = time.monotonic()
+    program = [sys.executable, "-c", JOB, str(seconds)]
+    done = subprocess.run(program, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, b"")
+    assert time.monotonic() - began < 10

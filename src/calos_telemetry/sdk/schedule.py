@@ -3,16 +3,22 @@
 The thread starts with the first record, not at import and not at start-up, so that a server that forks its workers
 after loading the application (gunicorn ``--preload``) has a thread in each worker.  It is a daemon: nothing to call at
 shutdown, and nothing lost by it, because every record is safe the moment it is spooled.
+
+At the end of the process the thread is asked to end, and waited for, for less than a second: one that the interpreter
+has to cut off in the midst of compiled code (an import, a signature) can take the whole process with it ("FATAL:
+exception not rethrown").  It begins its work a second after the first record, so that a short script has no part in it.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 from calos_telemetry.sdk.record.own_work import THREAD
 
@@ -20,6 +26,7 @@ __all__ = ["THREAD", "Job", "Schedule"]
 
 _LOG = logging.getLogger("calos_telemetry")
 _TICK = 1.0
+_EXIT_PATIENCE = 0.8
 
 
 @dataclass(slots=True)
@@ -39,6 +46,7 @@ class Schedule:
         self.failures: Counter[str] = Counter()
         self._jobs = jobs
         self.begin_process()
+        _living.add(self)
 
     def begin_process(self) -> None:
         """Begin without a thread: in a new process, and in a forked one, which inherits none."""
@@ -73,11 +81,11 @@ class Schedule:
     def _run(self) -> None:
         wake = self._wake
         while not self._stopped:
+            wake.wait(_TICK)
             for job in self._jobs:
                 if not self._stopped and time.monotonic() >= job.due:
                     job.due = time.monotonic() + job.every
                     self._do(job)
-            wake.wait(_TICK)
 
     def _do(self, job: Job) -> None:
         try:
@@ -90,3 +98,13 @@ class Schedule:
         if reason not in self.failures:
             _LOG.warning("telemetry could not %s: %s (the application is not affected)", what, error)
         self.failures[reason] += 1
+
+
+_living: WeakSet[Schedule] = WeakSet()
+
+
+@atexit.register
+def _stop_at_exit() -> None:
+    deadline = time.monotonic() + _EXIT_PATIENCE
+    for schedule in tuple(_living):
+        schedule.stop(max(0.0, deadline - time.monotonic()))
