@@ -173,7 +173,7 @@ class Telemetry:
 
     def record(self, facts: RequestFacts) -> None:
         """Record an answered request.  Called by the middlewares, inside their boundary."""
-        if self.pipeline is not None and self.pipeline.request(facts):
+        if self.pipeline is not None and not facts.own and self.pipeline.request(facts):
             self._schedule.start()
 
     def track_feature(

@@ -17,7 +17,7 @@ from calos_telemetry.clock import now_ms
 from calos_telemetry.sdk.license.gates import headers_of
 from calos_telemetry.sdk.record.facts import RequestFacts, current
 from calos_telemetry.sdk.telemetry import Telemetry, default_telemetry
-from calos_telemetry.sdk.viewer.pages import Call, answer
+from calos_telemetry.sdk.viewer.pages import Call, answer, query_of
 
 _FAILED = 500
 
@@ -135,9 +135,11 @@ def telemetry_urls(telemetry: Telemetry | None = None) -> list[Any]:
         headers = {name.lower(): value for name, value in request.headers.items()}
         base = request.path.removesuffix(rest).rstrip("/")
         peer = request.META.get("REMOTE_ADDR")
-        call = Call(request.method or "", "/" + rest, request.GET.dict(), headers, peer, base)
+        query = query_of(request.META.get("QUERY_STRING", ""))
+        call = Call(request.method or "", "/" + rest, query, headers, peer, base)
         reply = answer(telemetry or default_telemetry(), call)
-        return HttpResponse(reply.body, status=reply.status, headers=dict(reply.headers))
+        back = {**dict(reply.headers), "Content-Length": str(len(reply.body))}
+        return HttpResponse(reply.body, status=reply.status, headers=back)
 
     page.csrf_exempt = True  # type: ignore[attr-defined]  # the pages refuse cross-site requests themselves
     return [path("", page), path("<path:rest>", page)]

@@ -31,6 +31,7 @@ class RequestFacts:
     address: str | None = None
     country: str | None = None  # the header of CALOS_COUNTRY_HEADER, as it came
     private = False
+    own = False  # a request for the operator's pages: no use of the product
     is_page = False
     error: BaseException | None = None
     covered = False  # a middleware inside OpenTelemetry's span records the request

@@ -3,17 +3,19 @@
     GET  /                 the page
     GET  /summary?hours=24 what was collected
     POST /flush            move the spool into the database now
+    POST /verify           verify the license now and send what is new
     GET  /metrics          the numbers for Prometheus
     GET  /report           the newest report: the exact bytes that left or wait to leave
     GET  /receipt          its receipt, as the vendor signed it
 
-A visitor must neither read nor drive telemetry, so every route asks :mod:`calos_telemetry.access` first.
+A visitor must neither read nor drive telemetry, so every route asks :mod:`calos_telemetry.access` first.  The page's own
+buttons are plain forms: a browser that posts one is sent back to the page, a program gets JSON.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -21,7 +23,8 @@ import msgspec
 
 from calos_telemetry.access import Verdict, decide
 from calos_telemetry.errors import CalosTelemetryError, SettingsError
-from calos_telemetry.sdk.viewer.overview import STYLESHEET, overview
+from calos_telemetry.sdk.record.facts import current
+from calos_telemetry.sdk.viewer.overview import FAILED, FLUSHED, STYLESHEET, VERIFIED, overview
 
 if TYPE_CHECKING:
     from calos_telemetry.sdk.telemetry import Telemetry
@@ -33,7 +36,10 @@ _MAX_FIELDS = 20
 _PROTECTION = (
     ("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'"),
     ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
+    (
+        "Referrer-Policy",
+        "same-origin",
+    ),  # with "no-referrer" a browser would say of our own forms that they come from nowhere
     ("Cache-Control", "no-store"),
     ("X-Frame-Options", "DENY"),
 )
@@ -69,25 +75,31 @@ def query_of(text: str) -> dict[str, str]:
 
 
 def answer(telemetry: Telemetry, call: Call) -> Reply:
-    """Answer an operator's request; anybody else gets 401 or 403."""
+    """Answer an operator's request; anybody else gets 401 or 403.  Neither is counted as a use of the product."""
+    facts = current.get()
+    if facts is not None:
+        facts.own = True
     verdict = decide(call.peer, call.headers, telemetry.settings.operator_token, call.method)
     if verdict is not Verdict.ALLOWED:
         return _denied(verdict)
     path = "/" + call.path.strip("/")
     page = _ROUTES.get((call.method, path))
     if page is None:
-        known = any(path == other for _, other in _ROUTES)
-        return _problem(405 if known else 404, "there is no such page or method under /api/telemetry/")
+        return _no_such(path)
     try:
         return page(telemetry, call)
     except SettingsError as error:
         return _problem(400, str(error))
     except CalosTelemetryError as error:
         return _problem(503, str(error))
+    except Exception as error:  # noqa: BLE001 - the boundary: a page of ours is no reason for the application to fail
+        telemetry.swallow(error)
+        kind = type(error).__name__
+        return _problem(503, f"the telemetry's own files cannot be used now ({kind}): the application's log says more")
 
 
 def _page(telemetry: Telemetry, call: Call) -> Reply:
-    return _reply(200, _HTML, overview(telemetry, call.base).encode())
+    return _reply(200, _HTML, overview(telemetry, call.base, call.query.get("done", "")).encode())
 
 
 def _style(_telemetry: Telemetry, _call: Call) -> Reply:
@@ -98,9 +110,18 @@ def _summary(telemetry: Telemetry, call: Call) -> Reply:
     return _json(200, {"success": True, "summary": telemetry.summary(_hours(call))})
 
 
-def _flush(telemetry: Telemetry, _call: Call) -> Reply:
+def _flush(telemetry: Telemetry, call: Call) -> Reply:
     events = telemetry.flush()
+    if _from_a_form(call):
+        return _back(call, FLUSHED)
     return _json(200, {"success": True, "message": "Telemetry flushed", "events": events})
+
+
+def _verify(telemetry: Telemetry, call: Call) -> Reply:
+    outcome = telemetry.install.verify()
+    if _from_a_form(call):
+        return _back(call, VERIFIED if outcome.ok else FAILED)
+    return _json(200 if outcome.ok else 502, {"success": outcome.ok, "message": outcome.sentence, "outcome": outcome})
 
 
 def _metrics(telemetry: Telemetry, _call: Call) -> Reply:
@@ -136,6 +157,7 @@ _ROUTES: dict[tuple[str, str], Callable[[Telemetry, Call], Reply]] = {
     ("GET", "/summary"): _summary,
     ("GET", "/metrics"): _metrics,
     ("POST", "/flush"): _flush,
+    ("POST", "/verify"): _verify,
     ("GET", "/report"): _report,
     ("GET", "/receipt"): _receipt,
 }
@@ -154,6 +176,24 @@ def _denied(verdict: Verdict) -> Reply:
         challenge = ("WWW-Authenticate", 'Basic realm="CALOS telemetry: any name, the operator token as password"')
         return Reply(401, (("Content-Type", _JSON), challenge, *_PROTECTION), msgspec.json.encode(body))
     return _problem(403, "this page is the operator's: open it on the machine itself, or set CALOS_OPERATOR_TOKEN")
+
+
+def _from_a_form(call: Call) -> bool:
+    return "text/html" in call.headers.get("accept", "")
+
+
+def _back(call: Call, done: str) -> Reply:
+    """Send a browser back to the page, always on this very host."""
+    location = f"/{call.base.strip('/')}/?done={done}"
+    return Reply(303, (("Location", location), *_PROTECTION), b"")
+
+
+def _no_such(path: str) -> Reply:
+    methods = sorted(method for method, other in _ROUTES if other == path)
+    if not methods:
+        return _problem(404, "there is no such page under /api/telemetry/")
+    reply = _problem(405, f"this page is for {' and '.join(methods)} only")
+    return replace(reply, headers=(("Allow", ", ".join(methods)), *reply.headers))
 
 
 def _problem(status: int, sentence: str) -> Reply:

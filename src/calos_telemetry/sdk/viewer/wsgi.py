@@ -23,7 +23,8 @@ def mount(app: WsgiApp, telemetry: Telemetry) -> WsgiApp:
         if path != PREFIX and not path.startswith(PREFIX + "/"):
             return app(environ, start_response)
         reply = answer(telemetry, _call(environ, path.removeprefix(PREFIX)))
-        start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", list(reply.headers))
+        headers = [*reply.headers, ("Content-Length", str(len(reply.body)))]
+        start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", headers)
         return [reply.body]
 
     return mounted
