@@ -1,25 +1,32 @@
 """Django, under WSGI and ASGI alike: two entries in ``MIDDLEWARE`` and one in ``urlpatterns``.
 
-The user is ``request.user`` where Django's authentication knows one; the session is Django's own session key.
+The user is the one that Django's authentication has found for the application; the session is Django's own session key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from time import perf_counter_ns
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.core.signals import got_request_exception
+from django.dispatch import receiver
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import path
+from django.utils.functional import LazyObject
 
 from calos_telemetry.clock import now_ms
 from calos_telemetry.sdk.license.gates import headers_of
+from calos_telemetry.sdk.middleware.wsgi import FACTS, number_in
 from calos_telemetry.sdk.record.facts import RequestFacts, current
+from calos_telemetry.sdk.record.pipeline import Pipeline
 from calos_telemetry.sdk.telemetry import Telemetry, default_telemetry
 from calos_telemetry.sdk.viewer.pages import Call, answer, query_of
 
 _FAILED = 500
+SESSION_KEY = "_auth_user_id"  # of django.contrib.auth, which an application may not have
 
 
 class TelemetryMiddleware:
@@ -38,12 +45,6 @@ class TelemetryMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Answer one request."""
         return self._answer_async(request) if self._async else self._answer(request)
-
-    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        """Remember an unhandled exception; Django itself turns it into a response."""
-        facts = getattr(request, "calos_facts", None)
-        if facts is not None:
-            facts.error = exception
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
         facts, started = self._begin(request), perf_counter_ns()
@@ -71,34 +72,89 @@ class TelemetryMiddleware:
         pipeline = self._telemetry.pipeline
         if pipeline is None:
             return None
-        meta = request.META
-        facts = RequestFacts(pipeline, now_ms(), request.method or "", request.path, meta.get("HTTP_HOST", ""))
-        facts.user_agent = meta.get("HTTP_USER_AGENT")
-        facts.private = meta.get("HTTP_SEC_GPC") == "1"
-        facts.address = meta.get("REMOTE_ADDR")
-        if pipeline.countries.environ is not None:
-            facts.country = meta.get(pipeline.countries.environ)
-        length = meta.get("CONTENT_LENGTH") or "0"
-        facts.request_bytes = int(length) if str(length).isdigit() else 0
-        request.calos_facts = facts  # type: ignore[attr-defined]
+        try:
+            facts = _facts_of(request, pipeline)
+        except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
+            self._telemetry.swallow(error)
+            return None
         return facts
 
     def _finish(
         self, facts: RequestFacts | None, request: HttpRequest, response: HttpResponseBase | None, started: int
     ) -> None:
+        """Record the request: now, or once the server has closed a response that is still to be streamed."""
         if facts is None:
             return
+
+        def record() -> None:
+            try:
+                facts.duration_us = (perf_counter_ns() - started) // 1_000
+                facts.status = response.status_code if response is not None else _FAILED
+                facts.route = _route(request)
+                facts.user, facts.session = _who(request)
+                self._telemetry.record(facts)
+            except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
+                self._telemetry.swallow(error)
+
         try:
-            facts.duration_us = (perf_counter_ns() - started) // 1_000
-            facts.status = response.status_code if response is not None else _FAILED
-            if isinstance(response, HttpResponse):
-                facts.response_bytes = len(response.content)
-                facts.is_page = response.headers.get("Content-Type", "").startswith("text/html")
-            facts.route = _route(request)
-            facts.user, facts.session = _who(request)
-            self._telemetry.record(facts)
-        except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
+            later = response is not None and _note_response(facts, response, record)
+        except Exception as error:  # noqa: BLE001 - as above
             self._telemetry.swallow(error)
+            later = False
+        if not later:
+            record()
+
+
+def _facts_of(request: HttpRequest, pipeline: Pipeline) -> RequestFacts:
+    meta = request.META
+    host = meta.get("HTTP_HOST") or meta.get("SERVER_NAME", "")
+    facts = meta[FACTS] = RequestFacts(pipeline, now_ms(), request.method or "", request.path, host)
+    facts.user_agent = meta.get("HTTP_USER_AGENT")
+    facts.private = meta.get("HTTP_SEC_GPC") == "1"
+    facts.address = meta.get("REMOTE_ADDR")
+    if pipeline.countries.environ is not None:
+        facts.country = meta.get(pipeline.countries.environ)
+    facts.request_bytes = number_in(str(meta.get("CONTENT_LENGTH") or ""))
+    return facts
+
+
+def _note_response(facts: RequestFacts, response: HttpResponseBase, record: Callable[[], None]) -> bool:
+    """Note kind and size; true when ``record`` will be called at the end of the stream."""
+    facts.is_page = response.headers.get("Content-Type", "").startswith("text/html")
+    if isinstance(response, HttpResponse):
+        facts.response_bytes = len(response.content)
+        return False
+    if isinstance(response, FileResponse):  # the server may send the file without us
+        facts.response_bytes = number_in(response.headers.get("Content-Length"))
+        return False
+    if not isinstance(response, StreamingHttpResponse):
+        return False
+    content: Any = response.streaming_content
+    counted: Any = _counted_async(content, facts) if response.is_async else _counted(content, facts)
+    response.streaming_content = counted
+    response._resource_closers.append(record)  # type: ignore[attr-defined]  # noqa: SLF001 - Django's only hook for it
+    return True
+
+
+def _counted(content: Iterator[bytes], facts: RequestFacts) -> Iterator[bytes]:
+    for chunk in content:
+        facts.response_bytes += len(chunk)
+        yield chunk
+
+
+async def _counted_async(content: AsyncIterator[bytes], facts: RequestFacts) -> AsyncIterator[bytes]:
+    async for chunk in content:
+        facts.response_bytes += len(chunk)
+        yield chunk
+
+
+@receiver(got_request_exception, dispatch_uid="calos_telemetry")
+def _note_exception(request: HttpRequest | None = None, **_: object) -> None:
+    """Note the exception that nobody handled, in a view or in a middleware; Django itself turns it into a response."""
+    facts = getattr(request, "META", {}).get(FACTS)
+    error = sys.exception()
+    if isinstance(facts, RequestFacts) and isinstance(error, Exception):
+        facts.error = error
 
 
 class LicenseMiddleware:
@@ -142,6 +198,7 @@ def telemetry_urls(telemetry: Telemetry | None = None) -> list[Any]:
         return HttpResponse(reply.body, status=reply.status, headers=back)
 
     page.csrf_exempt = True  # type: ignore[attr-defined]  # the pages refuse cross-site requests themselves
+    page.login_required = False  # type: ignore[attr-defined]  # they have a door of their own
     return [path("", page), path("<path:rest>", page)]
 
 
@@ -151,7 +208,16 @@ def _route(request: HttpRequest) -> str | None:
 
 
 def _who(request: HttpRequest) -> tuple[object, object]:
-    user = getattr(request, "user", None)
+    """Return user and session as far as the application has asked for them: we never ask its database.
+
+    Django's user is lazy, and fetching it would be a query of ours, which in async code is even an error.
+    """
     session = getattr(request, "session", None)
+    loaded = getattr(session, "_session_cache", {})
+    user = getattr(request, "_cached_user", None) or getattr(request, "_acached_user", None)
+    if user is None:
+        user = request.__dict__.get("user")
+    if user is None or isinstance(user, LazyObject):
+        return loaded.get(SESSION_KEY), getattr(session, "session_key", None)
     known = getattr(user, "is_authenticated", False)
     return (getattr(user, "pk", None) if known else None), getattr(session, "session_key", None)

@@ -27,17 +27,19 @@ def init_flask(app: Flask, telemetry: Telemetry) -> None:
 
 
 def _note_route() -> None:
-    if request.url_rule is not None:
-        request.environ[ROUTE] = request.script_root + request.url_rule.rule
+    facts = request.environ.get(FACTS)
+    if request.url_rule is not None and facts is not None:
+        facts.route = request.environ[ROUTE] = request.script_root + request.url_rule.rule
 
 
 def _note_error(_app: Flask, exception: BaseException) -> None:
     """Remember an unhandled exception; Flask itself turns it into a response."""
     facts = request.environ.get(FACTS)
-    if facts is not None:
+    if facts is not None and isinstance(exception, Exception):
         facts.error = exception
 
 
 def _note_who(_error: BaseException | None) -> None:
+    _note_route()  # an earlier before_request of the application may have answered
     request.environ[USER] = g.get("user_id")
     request.environ[SESSION] = g.get("session_id")

@@ -1,14 +1,14 @@
 """Pure WSGI middleware: Flask, Django under WSGI, and every other WSGI application.
 
-The iterable of the application is handed on as it is (``close`` and ``wsgi.file_wrapper`` included); the record is made
-when the server closes it.
+The chunks, their number where it is known, ``close`` and the server's own file wrapper (it may send the file without us)
+are the same as without us; the record is made when the server closes the response.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from calos_telemetry.clock import now_ms
 from calos_telemetry.sdk.protocols import Environ, WsgiApp
@@ -22,6 +22,7 @@ ROUTE = "calos.route"
 USER = "calos.user"
 SESSION = "calos.session"
 _FAILED = 500
+_LONGEST_NUMBER = 16
 
 
 class TelemetryWsgiMiddleware:
@@ -42,8 +43,7 @@ class TelemetryWsgiMiddleware:
         started = perf_counter_ns()
 
         def watching_start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            facts.status = int(status[:3]) if status[:3].isdigit() else 0
-            facts.is_page = any(n.lower() == "content-type" and v.startswith("text/html") for n, v in headers)
+            self._note_start(facts, status, headers)
             write = start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
             def counting_write(data: bytes) -> Any:
@@ -60,7 +60,7 @@ class TelemetryWsgiMiddleware:
             raise
         finally:
             current.reset(token)
-        return _Body(body, facts, lambda error: self._finish(facts, environ, started, error))
+        return _watched(body, environ, facts, lambda error: self._finish(facts, environ, started, error))
 
     def _begin(self, environ: Environ) -> RequestFacts | None:
         pipeline = self.telemetry.pipeline
@@ -75,13 +75,21 @@ class TelemetryWsgiMiddleware:
             facts.address = environ.get("REMOTE_ADDR")
             if pipeline.countries.environ is not None:
                 facts.country = environ.get(pipeline.countries.environ)
-            length = environ.get("CONTENT_LENGTH") or "0"
-            facts.request_bytes = int(length) if length.isdigit() else 0
+            facts.request_bytes = number_in(environ.get("CONTENT_LENGTH"))
             environ[FACTS] = facts
         except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
             self.telemetry.swallow(error)
             return None
         return facts
+
+    def _note_start(self, facts: RequestFacts, status: str, headers: list[tuple[str, str]]) -> None:
+        try:
+            facts.status = int(status[:3])
+            sent = {name.lower(): value for name, value in headers}
+            facts.is_page = sent.get("content-type", "").startswith("text/html")
+            facts.announced = number_in(sent.get("content-length"))
+        except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
+            self.telemetry.swallow(error)
 
     def _finish(self, facts: RequestFacts, environ: Environ, started: int, error: BaseException | None) -> None:
         try:
@@ -97,15 +105,46 @@ class TelemetryWsgiMiddleware:
             self.telemetry.swallow(failure)
 
 
+def number_in(length: str | None) -> int:
+    """Return the number in a Content-Length header; 0 where it holds none."""
+    return int(length) if length and length.isascii() and length.isdigit() and len(length) < _LONGEST_NUMBER else 0
+
+
+Done: TypeAlias = Callable[[BaseException | None], None]
+
+
+def _watched(body: Iterable[bytes], environ: Environ, facts: RequestFacts, done: Done) -> Iterable[bytes]:
+    """Return what the server gets for ``body``: of the same kind as far as a server can tell."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    if isinstance(wrapper, type) and isinstance(body, wrapper):
+        return _watched_file(body, facts, done)
+    return (_SizedBody if hasattr(body, "__len__") else _Body)(body, facts, done)
+
+
+def _watched_file(body: Any, facts: RequestFacts, done: Done) -> Iterable[bytes]:
+    """Leave the server's file wrapper to the server, and watch only its end; its size is the one announced."""
+    close = getattr(body, "close", None)
+
+    def watched_close() -> None:
+        try:
+            if close is not None:
+                close()
+        finally:
+            facts.response_bytes += facts.announced
+            done(None)
+
+    body.close = watched_close
+    wrapped: Iterable[bytes] = body
+    return wrapped
+
+
 class _Body:
     """The application's iterable, counted; ``close`` is passed on exactly once, then the request is recorded."""
 
-    def __init__(
-        self, body: Iterable[bytes], facts: RequestFacts, done: Callable[[BaseException | None], None]
-    ) -> None:
+    def __init__(self, body: Any, facts: RequestFacts, done: Done) -> None:
         self._body = body
         self._facts = facts
-        self._done: Callable[[BaseException | None], None] | None = done
+        self._done: Done | None = done
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -128,3 +167,10 @@ class _Body:
         done, self._done = self._done, None
         if done is not None:
             done(error)
+
+
+class _SizedBody(_Body):
+    """A body whose number of chunks is known: of one chunk, servers know the length."""
+
+    def __len__(self) -> int:
+        return len(self._body)

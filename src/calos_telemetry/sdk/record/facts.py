@@ -25,6 +25,7 @@ class RequestFacts:
     duration_us = 0
     request_bytes = 0
     response_bytes = 0
+    announced = 0  # bytes of the response by its header, for a body that only the server sees
     user: object = None
     session: object = None
     user_agent: str | None = None
