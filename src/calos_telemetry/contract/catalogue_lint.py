@@ -5,6 +5,7 @@ It knows entries only, so a host application's declarations are held to the same
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
@@ -20,6 +21,7 @@ _SHORTEST_PURPOSE: Final = 5  # characters: "TODO", "x" and "-" are none
 _SHORTEST_SIMILAR: Final = 8  # characters: shorter names differ by a letter because they mean something else
 _NO_PURPOSE: Final = frozenset({"declared by the application", "to be done", "unknown"})
 _PERSONAL: Final = frozenset({"user", "session", "hash", "device", "visitor"})
+_FIGURES: Final = re.compile(r"\d+")
 _UNITS_IN_WORDS: Final = {"s": "seconds", "sec": "seconds", "%": "percent"}
 
 
@@ -119,8 +121,11 @@ def _near_duplicates(entries: Iterable[Entry]) -> Iterator[Finding]:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Say whether two names are the same word in another spelling, order or number, or differ by one letter."""
-    if one == other:
+    """Say whether two names are the same word in another spelling, order or number, or differ by one letter.
+
+    Names that differ in their figures alone (of 1, 7 and 30 days) are a series.
+    """
+    if one == other or _FIGURES.sub("", one) == _FIGURES.sub("", other):
         return False
     if _skeleton(one) == _skeleton(other):
         return True

@@ -23,6 +23,7 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("requests", "requests", "status class, such as 2xx", "shows load and health"),
     Counter("method", "requests", "HTTP method", "tells reading from changing"),
     Counter("hour", "requests", "hour of the day in UTC, 00 to 23", "shows peak hours"),
+    Counter("weekday", "requests", "day of the week in UTC, 1 (Monday) to 7", "shows busy days"),
     Counter("style", "requests", "route style", "shows REST against GraphQL"),
     Counter("bytes_in", "bytes of request bodies", "empty", "plans bandwidth"),
     Counter("bytes_out", "bytes of response bodies", "empty", "plans bandwidth"),
@@ -38,6 +39,41 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("transaction", "transactions that succeeded", "name", "shows what the product does"),
     Counter("failed_transaction", "transactions that failed", "name:category", "shows what breaks"),
     Counter("choice", "uses of a closed choice", "feature.key=value", "shows what is chosen", Sensitivity.INTERACTION),
+    Counter("active_users_1d", "users active on the day", "empty", "shows adoption", Sensitivity.INTERACTION),
+    Counter(
+        "active_users_7d", "users active on it or the 6 days before", "empty", "shows adoption", Sensitivity.INTERACTION
+    ),
+    Counter(
+        "active_users_30d",
+        "users active on it or the 29 days before",
+        "empty",
+        "shows adoption",
+        Sensitivity.INTERACTION,
+    ),
+    Counter("active_sessions", "sessions that touch the day", "empty", "shows load", Sensitivity.INTERACTION),
+    Counter(
+        "session_seconds",
+        "seconds that the sessions lasted which began",
+        "empty",
+        "shows engagement",
+        Sensitivity.INTERACTION,
+    ),
+    Counter(
+        "feature_pair",
+        "sessions that used both",
+        "feature + feature",
+        "shows what belongs together",
+        Sensitivity.INTERACTION,
+    ),
+    Counter(
+        "feature_transition",
+        "sessions that first used one right after the other",
+        "feature > feature",
+        "shows paths",
+        Sensitivity.INTERACTION,
+    ),
+    Counter("storage_bytes", "bytes of the database at the last cleaning", "empty", "plans disks"),
+    Counter("overflow", "counts without room for their key", "counter", "shows where (other) hides something"),
 )
 
 COUNTER_NAMES = frozenset(counter.name for counter in COUNTERS)

@@ -86,6 +86,19 @@ class SessionRow(Owned, frozen=True, kw_only=True):
     ]
     requests: Annotated[Count, declared("requests in the session", "measures sessions", _INTERACTION)]
     revision: Revision
+    features: (
+        Annotated[
+            str, declared("feature → first use in it (unix ms), as JSON", "shows what is used together", _INTERACTION)
+        ]
+        | None
+    )
+
+
+class UserDay(msgspec.Struct, frozen=True, kw_only=True):
+    """telemetry_user_days: who was active on which day."""
+
+    user_hash: Annotated[bytes, declared("keyed hash of the user", "counts active users", _PSEUDONYMOUS)]
+    day: Annotated[Count, declared("a day of activity, since 1970-01-01", "counts active users", _PSEUDONYMOUS)]
 
 
 class PerformanceHour(Owned, frozen=True, kw_only=True):
@@ -153,6 +166,7 @@ TABLES: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
     ("telemetry_errors", Owned, "for ever"),
     ("telemetry_performance", PerformanceHour, "90 days"),
     ("telemetry_sessions", SessionRow, "90 days"),
+    ("telemetry_user_days", UserDay, "90 days"),
     ("telemetry_aggregates", Owned, "for ever"),
     ("telemetry_books", BooksRow, "for ever"),
     ("telemetry_reports", LedgerRow, "for ever"),

@@ -149,8 +149,18 @@ sessions = Table(
     Column("duration_seconds", BigInteger, nullable=False, comment="from the first to the last request"),
     Column("requests", BigInteger, nullable=False, comment="requests in the session"),
     _revision(),
+    Column("features", Text, comment="feature → first use in it (unix ms), as JSON"),
     PrimaryKeyConstraint("install_id", "session_hash", "started_at"),
     Index("telemetry_sessions_started_at", "started_at"),
+    sqlite_with_rowid=False,
+)
+
+user_days = Table(
+    "telemetry_user_days",
+    telemetry,
+    Column("user_hash", LargeBinary, nullable=False, comment="keyed hash of the user, 8 bytes"),
+    Column("day", Integer, nullable=False, comment="a day of activity, since 1970-01-01"),
+    PrimaryKeyConstraint("user_hash", "day"),
     sqlite_with_rowid=False,
 )
 

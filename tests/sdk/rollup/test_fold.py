@@ -7,16 +7,19 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Engine
 
-from calos_telemetry.clock import date_of, hour_of
+from calos_telemetry.clock import MS_PER_DAY, date_of, hour_of
 from calos_telemetry.contract.counters import COUNTER_NAMES
 from calos_telemetry.contract.events import METRICS, ApiRequest, ErrorEvent, Event, FeatureUsage, Performance
 from calos_telemetry.contract.histogram import bucket_of, value_of
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.sdk.rollup.performance import read_histogram
+from calos_telemetry.sdk.rollup.rebuild import rebuild
 from calos_telemetry.sdk.rollup.sessions import IDLE_MS
+from calos_telemetry.store.database import writing
 
-from .conftest import INSTALL_ID, Store
+from .conftest import INSTALL_ID, Store, rows_of
 
 NOON = int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()) * 1_000
 PATHS = ("/api/pos/:id", "/graphql", "/", "(unmatched)")
@@ -37,14 +40,19 @@ requests = st.builds(
 )
 features = st.builds(
     FeatureUsage,
-    feature=st.sampled_from(("pos_transaction", "theme")),
+    feature=st.sampled_from(("pos_transaction", "theme", "exchange")),
+    session=st.sampled_from((None, *SESSIONS)),
+    user=st.sampled_from((None, "33" * 8, "44" * 8)),
     metadata=st.sampled_from(({}, {"status": "completed", "success": True}, {"note": "[REDACTED]"})),
 )
 failures = st.builds(
     ErrorEvent,
     category=st.sampled_from(("database", "network")),
     name=st.sampled_from(("OperationalError", "TimeoutError")),
-    message=st.just("it broke"),
+    message=st.sampled_from(("it broke", "it broke again", "")),
+    method=st.sampled_from((None, "GET", "POST")),
+    status=st.sampled_from((None, 500, 502)),
+    user=st.sampled_from((None, "22" * 8)),
     stack=st.sampled_from(("E: it broke\nshop.pos:sell:12", "E: it broke\nshop.crypto:withdraw:7")),
     path=st.sampled_from((None, *PATHS)),
 )
@@ -72,7 +80,10 @@ def queries_of(durations: list[int], slow_us: int = 200_000) -> Performance:
 
 
 queries = st.builds(queries_of, durations)
-moments = st.integers(NOON - 3 * IDLE_MS, NOON + 3 * IDLE_MS)
+moments = st.one_of(
+    st.integers(NOON - 3 * IDLE_MS, NOON + 3 * IDLE_MS),
+    st.integers(-40, 40).map(lambda day: NOON + day * MS_PER_DAY),
+)
 
 
 @st.composite
@@ -93,6 +104,18 @@ def test_any_split_and_order_of_the_events_gives_the_same_rows(
     shuffled = data.draw(st.permutations(events))
     cut = data.draw(st.integers(0, len(events)))
     assert store([shuffled[:cut], shuffled[cut:]]) == at_once
+
+
+@settings(max_examples=30, deadline=None)
+@given(events=arrivals(), cut=st.integers(0, 30))
+def test_a_rebuild_from_the_events_gives_the_same_rows(
+    store: Store, rollup_engine: Engine, events: list[Stored], cut: int
+) -> None:
+    """What the drains made bit by bit is what the stored events alone make at once."""
+    rows = store([events[:cut], events[cut:]])
+    with writing(rollup_engine) as connection:
+        assert rebuild(connection, INSTALL_ID, 1) == len(events)
+    assert rows_of(rollup_engine) == rows
 
 
 @settings(max_examples=20, deadline=None)

@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
-from calos_telemetry.clock import date_of, to_datetime
+from calos_telemetry.clock import MS_PER_DAY, MS_PER_HOUR, date_of
 from calos_telemetry.contract.events import SLOW_REQUEST_US, ApiRequest, ErrorEvent, FeatureUsage, Performance
 from calos_telemetry.sdk.rollup.batch import Batch
 from calos_telemetry.sdk.rollup.features import uses
+from calos_telemetry.sdk.rollup.limits import MAX_KEYS, OTHER, beyond
 from calos_telemetry.store.tables import aggregates
 from calos_telemetry.store.upserts import How, add_up
 
 _HOW: dict[str, How] = {"value": "add", "revision": "replace"}
 _MAX_KEY = 200
+_LOOKUP = 400  # dates per query: SQLite allows 999 parameters where it is old
+_FIRST_WEEKDAY = 3  # 1970-01-01 was a Thursday
 
 Counted = tuple[int, str, str, int]
 """When (unix ms), counter, key, how many."""
 
+Sums = Mapping[tuple[int, str, str], int]
+"""Day (since 1970-01-01), counter and key → how many, which may be less than none."""
+
 
 def roll_up(connection: Connection, batch: Batch) -> None:
     """Add the batch's counts to ``telemetry_aggregates``."""
-    sums: Counter[tuple[str, str, str]] = Counter()
+    sums: Counter[tuple[int, str, str]] = Counter()
     for at, counter, key, value in counted(batch):
-        sums[date_of(at), counter, key[:_MAX_KEY]] += value
+        sums[at // MS_PER_DAY, counter, key[:_MAX_KEY]] += value
+    add(connection, batch, sums)
+
+
+def add(connection: Connection, batch: Batch, sums: Sums) -> None:
+    """Add ``sums`` to what is counted already.
+
+    A count that was taken back stays as 0, so that the next report tells it.
+    """
+    wanted = {(date_of(day * MS_PER_DAY), counter, key): value for (day, counter, key), value in sums.items() if value}
     rows = [
         {
             "install_id": batch.install_id,
@@ -35,10 +50,49 @@ def roll_up(connection: Connection, batch: Batch) -> None:
             "value": value,
             "revision": batch.revision,
         }
-        for (date, counter, key), value in sums.items()
-        if value
+        for (date, counter, key), value in _bounded(connection, batch.install_id, wanted).items()
     ]
     add_up(connection, aggregates, rows, _HOW)
+
+
+def _bounded(
+    connection: Connection, install_id: str, sums: Mapping[tuple[str, str, str], int]
+) -> Mapping[tuple[str, str, str], int]:
+    """Put keys that a counter's day has no room for together."""
+    arrived: dict[tuple[str, str], set[str]] = {}
+    for date, counter, key in sums:
+        arrived.setdefault((date, counter), set()).add(key)
+    there = _keys_there(connection, install_id, {date for date, _ in arrived})
+    full = {which: keys for which, keys in arrived.items() if there.get(which, 0) + len(keys) > MAX_KEYS}
+    if not full:
+        return sums
+    over = {which: beyond(keys, _known(connection, install_id, *which), MAX_KEYS) for which, keys in full.items()}
+    bounded: Counter[tuple[str, str, str]] = Counter()
+    for (date, counter, key), value in sums.items():
+        if key in over.get((date, counter), ()):
+            bounded[date, counter, OTHER] += value
+            bounded[date, "overflow", counter] += max(value, 0)
+        else:
+            bounded[date, counter, key] += value
+    return bounded
+
+
+def _keys_there(connection: Connection, install_id: str, dates: set[str]) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    listed = sorted(dates)
+    for start in range(0, len(listed), _LOOKUP):
+        column = aggregates.c
+        query = select(column.date, column.counter, func.count()).group_by(column.date, column.counter)
+        some = column.date.in_(listed[start : start + _LOOKUP])
+        for date, counter, keys in connection.execute(query.where(column.install_id == install_id, some)):
+            found[date, counter] = keys
+    return found
+
+
+def _known(connection: Connection, install_id: str, date: str, counter: str) -> set[str]:
+    column = aggregates.c
+    mine = column.install_id == install_id, column.date == date, column.counter == counter
+    return set(connection.scalars(select(column.key).where(*mine)))
 
 
 def counted(batch: Batch) -> Iterator[Counted]:
@@ -58,7 +112,8 @@ def counted(batch: Batch) -> Iterator[Counted]:
 def _of_request(at: int, request: ApiRequest) -> Iterator[Counted]:
     yield at, "requests", f"{request.status // 100}xx", 1
     yield at, "method", request.method, 1
-    yield at, "hour", f"{to_datetime(at).hour:02}", 1
+    yield at, "hour", f"{at // MS_PER_HOUR % 24:02}", 1
+    yield at, "weekday", str((at // MS_PER_DAY + _FIRST_WEEKDAY) % 7 + 1), 1
     yield at, "style", request.style, 1
     yield at, "bytes_in", "", request.request_bytes
     yield at, "bytes_out", "", request.response_bytes

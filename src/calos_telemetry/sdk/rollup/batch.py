@@ -12,7 +12,7 @@ E = TypeVar("E", bound=Event)
 
 
 class Stored(NamedTuple):
-    """One event of the batch: its id (32 hex digits), when it happened (unix ms), and the event itself."""
+    """One event of the batch: its id (hex digits), when it happened (unix ms), and the event itself."""
 
     event_id: str
     at: int

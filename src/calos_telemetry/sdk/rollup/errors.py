@@ -1,37 +1,81 @@
-"""telemetry_errors: failures, deduplicated by fingerprint."""
+"""telemetry_errors: failures, deduplicated by fingerprint.
+
+Message, stack, method and status are those of the occurrence that happened first; of several in the same millisecond
+the least.  So the row is the same in whatever order the events arrive.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete, func, select
 
 from calos_telemetry.contract.events import ErrorEvent
 from calos_telemetry.sdk.rollup.batch import Batch
+from calos_telemetry.sdk.rollup.limits import MAX_ERRORS, OTHER, beyond
+from calos_telemetry.store.install_tables import sightings
 from calos_telemetry.store.tables import errors
 from calos_telemetry.store.upserts import How, add_up
 
+MESSAGE = "message"
+"""The kind of a sighting that is about the message of a failure."""
+
+OVERFLOW = "0" * 16
+"""The fingerprint of all failures that the table has no room for."""
+
+_LOOKUP = 400  # fingerprints per query: SQLite allows 999 parameters where it is old
 _HOW: dict[str, How] = {
+    "message": "replace",
+    "stack": "replace",
+    "method": "replace",
+    "status_code": "replace",
     "occurrence_count": "add",
     "first_seen_at": "least",
     "last_seen_at": "greatest",
     "revision": "replace",
 }
 
+First = tuple[int, str, str, str, int]
+"""An occurrence, to be compared: when (unix ms), message, stack, method or nothing, status or -1."""
+
+
+@dataclass(slots=True)
+class _Failure:
+    """What a batch holds of one fingerprint."""
+
+    event: ErrorEvent
+    first: First
+    last: int
+    count: int = 1
+
+    def add(self, at: int, error: ErrorEvent) -> None:
+        self.first = min(self.first, _occurrence(at, error))
+        self.last = max(self.last, at)
+        self.count += 1
+
 
 def roll_up(connection: Connection, batch: Batch) -> None:
-    """Add the batch's failures to ``telemetry_errors``; message and stack stay those of the first occurrence."""
-    rows: dict[str, dict[str, Any]] = {}
-    for at, error in sorted(batch.of(ErrorEvent), key=lambda pair: pair[0]):
-        mark = fingerprint(error)
-        row = rows.get(mark)
-        if row is None:
-            rows[mark] = _first(batch, mark, at, error)
+    """Add the batch's failures to ``telemetry_errors``."""
+    arrived = [(at, error, fingerprint(error)) for at, error in batch.of(ErrorEvent)]
+    overflow = _overflow(connection, batch.install_id, {mark for _, _, mark in arrived})
+    failures: dict[str, _Failure] = {}
+    for at, event, mark in arrived:
+        error, mark = (_NAMELESS, OVERFLOW) if mark in overflow else (event, mark)  # noqa: PLW2901 - the same failure
+        if mark in failures:
+            failures[mark].add(at, error)
         else:
-            row["occurrence_count"] += 1
-            row["last_seen_at"] = at
-    add_up(connection, errors, list(rows.values()), _HOW)
+            failures[mark] = _Failure(error, _occurrence(at, error), at)
+    replaced = []
+    for mark, first in _stored(connection, batch.install_id, failures):
+        if failures[mark].first < first:
+            replaced += [mark] if failures[mark].first[1] != first[1] else []
+        else:
+            failures[mark].first = first
+    _forget_sightings(connection, replaced)
+    add_up(connection, errors, [_row(batch, mark, failure) for mark, failure in failures.items()], _HOW)
 
 
 def fingerprint(error: ErrorEvent) -> str:
@@ -41,19 +85,57 @@ def fingerprint(error: ErrorEvent) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]
 
 
-def _first(batch: Batch, mark: str, at: int, error: ErrorEvent) -> dict[str, Any]:
+_NAMELESS = ErrorEvent(category="other", name=OTHER)
+
+
+def _occurrence(at: int, error: ErrorEvent) -> First:
+    return at, error.message, error.stack, error.method or "", -1 if error.status is None else error.status
+
+
+def _stored(connection: Connection, install_id: str, marks: Iterable[str]) -> Iterator[tuple[str, First]]:
+    """Yield the first occurrences that are in the database already."""
+    column = errors.c
+    query = select(
+        column.fingerprint, column.first_seen_at, column.message, column.stack, column.method, column.status_code
+    ).where(column.install_id == install_id)
+    listed = list(marks)
+    for start in range(0, len(listed), _LOOKUP):
+        some = column.fingerprint.in_(listed[start : start + _LOOKUP])
+        for mark, at, message, stack, method, status in connection.execute(query.where(some)).all():
+            yield mark, (at, message, stack, method or "", -1 if status is None else status)
+
+
+def _overflow(connection: Connection, install_id: str, arrived: set[str]) -> set[str]:
+    """Return the fingerprints that the table has no room for."""
+    own = errors.c.install_id == install_id
+    there = connection.scalar(select(func.count()).select_from(errors).where(own)) or 0
+    if there + len(arrived) <= MAX_ERRORS:
+        return set()
+    known = set(connection.scalars(select(errors.c.fingerprint).where(own))) - {OVERFLOW}
+    return beyond(arrived, known, MAX_ERRORS)
+
+
+def _forget_sightings(connection: Connection, marks: list[str]) -> None:
+    """Forget how often a message was seen that another one replaces: the new one has yet to become common."""
+    for mark in marks:
+        seen = (sightings.c.kind == MESSAGE) & (sightings.c.subject == mark)
+        connection.execute(delete(sightings).where(seen))
+
+
+def _row(batch: Batch, mark: str, failure: _Failure) -> dict[str, Any]:
+    at, message, stack, method, status = failure.first
     return {
         "install_id": batch.install_id,
         "fingerprint": mark,
-        "type": error.category,
-        "name": error.name,
-        "message": error.message,
-        "stack": error.stack,
-        "path": error.path,
-        "method": error.method,
-        "status_code": error.status,
-        "occurrence_count": 1,
+        "type": failure.event.category,
+        "name": failure.event.name,
+        "message": message,
+        "stack": stack,
+        "path": failure.event.path,
+        "method": method or None,
+        "status_code": None if status < 0 else status,
+        "occurrence_count": failure.count,
         "first_seen_at": at,
-        "last_seen_at": at,
+        "last_seen_at": failure.last,
         "revision": batch.revision,
     }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from calos_telemetry.contract.events import ApiRequest, FeatureUsage
 from calos_telemetry.sdk.rollup.batch import Batch
+from calos_telemetry.sdk.rollup.limits import MAX_FEATURES, OTHER, beyond
 from calos_telemetry.store.tables import features
 from calos_telemetry.store.upserts import How, add_up
 
@@ -22,8 +23,11 @@ _HOW: dict[str, How] = {
 
 def roll_up(connection: Connection, batch: Batch) -> None:
     """Add the batch's uses to ``telemetry_features``."""
+    used = list(uses(batch))
+    overflow = _overflow(connection, batch.install_id, {feature for _, feature in used})
     rows: dict[str, dict[str, Any]] = {}
-    for at, feature in uses(batch):
+    for at, name in used:
+        feature = OTHER if name in overflow else name
         row = rows.get(feature)
         if row is None:
             rows[feature] = {
@@ -48,3 +52,13 @@ def uses(batch: Batch) -> Iterator[tuple[int, str]]:
     for at, request in batch.of(ApiRequest):
         if request.feature is not None:
             yield at, request.feature
+
+
+def _overflow(connection: Connection, install_id: str, arrived: Iterable[str]) -> set[str]:
+    """Return the names that the table has no room for."""
+    own = features.c.install_id == install_id
+    there = connection.scalar(select(func.count()).select_from(features).where(own)) or 0
+    names = set(arrived)
+    if there + len(names) <= MAX_FEATURES:
+        return set()
+    return beyond(names, set(connection.scalars(select(features.c.feature).where(own))), MAX_FEATURES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from calos_telemetry.sdk.rollup import aggregates, errors, features, performance, sessions, sightings
+from calos_telemetry.sdk.rollup import active, aggregates, errors, features, performance, sessions, sightings
 from calos_telemetry.sdk.rollup.batch import Batch
 
 ROLLUPS = (
@@ -13,6 +13,7 @@ ROLLUPS = (
     performance.roll_up,
     sessions.roll_up,
     aggregates.roll_up,
+    active.roll_up,
     sightings.roll_up,
 )
 

@@ -1,57 +1,75 @@
-"""telemetry_sessions: requests of one session hash with less than 30 minutes between them.
+"""telemetry_sessions: what one session hash did with less than 30 minutes in between; and what sessions add to the counts.
 
 A session is a cluster of moments; clusters that touch are merged, so the rows do not depend on the order in which the
-events arrive or on how they are split into drains.
+events arrive or on how they are split into drains.  What a session counts for is taken back when it changes.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations, pairwise
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from calos_telemetry.contract.events import ApiRequest
+from calos_telemetry.clock import MS_PER_DAY
+from calos_telemetry.contract.events import ApiRequest, FeatureUsage
+from calos_telemetry.sdk.rollup import aggregates
 from calos_telemetry.sdk.rollup.batch import Batch
+from calos_telemetry.sdk.rollup.limits import MAX_SESSION_FEATURES
 from calos_telemetry.store.tables import sessions
-from calos_telemetry.store.upserts import insert_new
 
 IDLE_MS = 30 * 60_000
+_LOOKUP = 400  # sessions per query: SQLite allows 999 parameters where it is old
+_MAX_KEY = 200
+
+Features = Mapping[str, int]
+"""Feature → its first use in a session (unix ms)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One session, or a part of one: first and last request (unix ms), how many, and whose."""
+    """One session, or a part of one: first and last moment (unix ms), how many requests, whose, which features."""
 
     first: int
     last: int
     requests: int
     user: str | None
+    features: Features = field(default_factory=dict)
 
-    def joined(self, later: Span) -> Span:
+    def joined(self, other: Span) -> Span:
         """Return the two as one; of several users the least hash, so that no order of arrival matters."""
-        users = [user for user in (self.user, later.user) if user is not None]
+        users = [user for user in (self.user, other.user) if user is not None]
         return Span(
-            first=self.first,
-            last=max(self.last, later.last),
-            requests=self.requests + later.requests,
+            first=min(self.first, other.first),
+            last=max(self.last, other.last),
+            requests=self.requests + other.requests,
             user=min(users, default=None),
+            features=_earliest(self.features, other.features),
         )
 
 
 def roll_up(connection: Connection, batch: Batch) -> None:
-    """Add the batch's requests to ``telemetry_sessions``."""
+    """Add the batch's moments to ``telemetry_sessions``, and what has changed by them to ``telemetry_aggregates``."""
     moments: dict[str, list[Span]] = defaultdict(list)
-    for at, request in batch.of(ApiRequest):
-        if request.session is not None:
-            moments[request.session].append(Span(at, at, 1, request.user))
-    rows: list[dict[str, Any]] = []
-    for session, spans in moments.items():
-        known = list(_taken(connection, batch.install_id, session, spans))
-        rows += (_row(batch, session, span) for span in clusters((*known, *spans)))
-    insert_new(connection, sessions, rows)
+    for session, span in _moments(batch):
+        moments[session].append(span)
+    spans = {session: list(clusters(some)) for session, some in moments.items()}
+    changes: Counter[tuple[int, str, str]] = Counter()
+    for session, span in _taken(connection, batch.install_id, spans):
+        spans[session].append(span)
+        changes.subtract(_counts(span))
+    rows = []
+    for session, some in spans.items():
+        for span in clusters(some):
+            rows.append(_row(batch, session, span))
+            changes.update(_counts(span))
+    if rows:
+        connection.execute(insert(sessions), rows)
+    aggregates.add(connection, batch, changes)
 
 
 def clusters(spans: Iterable[Span]) -> Iterator[Span]:
@@ -69,20 +87,75 @@ def clusters(spans: Iterable[Span]) -> Iterator[Span]:
         yield current
 
 
-def _taken(connection: Connection, install_id: str, session: str, spans: Iterable[Span]) -> Iterator[Span]:
+def _moments(batch: Batch) -> Iterator[tuple[str, Span]]:
+    for at, request in batch.of(ApiRequest):
+        if request.session is not None:
+            yield request.session, Span(at, at, 1, request.user, _used(request.feature, at))
+    for at, usage in batch.of(FeatureUsage):
+        if usage.session is not None:
+            yield usage.session, Span(at, at, 0, usage.user, _used(usage.feature, at))
+
+
+def _used(feature: str | None, at: int) -> Features:
+    return {} if feature is None else {feature: at}
+
+
+def _earliest(one: Features, other: Features) -> Features:
+    """Return the first uses in both, the earliest of them: the same in whatever order sessions are put together."""
+    if not one or not other:
+        return one or other
+    both = {name: min(one.get(name, at), at) for name, at in other.items()}
+    first = sorted(({**one, **both}).items(), key=lambda use: (use[1], use[0]))
+    return dict(first[:MAX_SESSION_FEATURES])
+
+
+def _counts(span: Span) -> Counter[tuple[int, str, str]]:
+    """Return what a session counts for: on the days that it touches, and on the day on which it began."""
+    began = span.first // MS_PER_DAY
+    counts = Counter({(day, "active_sessions", ""): 1 for day in range(began, span.last // MS_PER_DAY + 1)})
+    counts[began, "session_seconds", ""] += (span.last - span.first) // 1_000
+    in_order = sorted(span.features, key=lambda name: (span.features[name], name))
+    for one, other in combinations(sorted(in_order), 2):
+        counts[began, "feature_pair", f"{one} + {other}"[:_MAX_KEY]] += 1
+    for one, other in pairwise(in_order):
+        counts[began, "feature_transition", f"{one} > {other}"[:_MAX_KEY]] += 1
+    return counts
+
+
+def _taken(connection: Connection, install_id: str, spans: Mapping[str, list[Span]]) -> list[tuple[str, Span]]:
     """Take out the stored sessions that the new moments may touch; the merged ones are written back."""
-    first = min(span.first for span in spans) - IDLE_MS
-    last = max(span.last for span in spans) + IDLE_MS
-    touched = (
-        (sessions.c.install_id == install_id)
-        & (sessions.c.session_hash == session)
-        & (sessions.c.last_seen_at > first)
-        & (sessions.c.started_at < last)
-    )
-    columns = (sessions.c.started_at, sessions.c.last_seen_at, sessions.c.requests, sessions.c.user_hash)
-    for row in connection.execute(select(*columns).where(touched)).all():
-        yield Span(*row)
-    connection.execute(delete(sessions).where(touched))
+    found: list[tuple[str, Span]] = []
+    column = sessions.c
+    columns = (column.started_at, column.last_seen_at, column.requests, column.user_hash, column.features)
+    query = select(column.session_hash, *columns).where(column.install_id == install_id)
+    listed = list(spans)
+    for start in range(0, len(listed), _LOOKUP):
+        some = listed[start : start + _LOOKUP]
+        first = min(span.first for session in some for span in spans[session]) - IDLE_MS
+        last = max(span.last for session in some for span in spans[session]) + IDLE_MS
+        near = (column.session_hash.in_(some), column.last_seen_at > first, column.started_at < last)
+        for session, began, ended, requests, user, features in connection.execute(query.where(*near)).all():
+            span = Span(began, ended, requests, user, _read(features))
+            found += [(session, span)] if _touches(span, spans[session]) else []
+    if found:
+        mine = (
+            column.install_id == install_id,
+            column.session_hash == bindparam("h"),
+            column.started_at == bindparam("s"),
+        )
+        gone = [{"h": session, "s": span.first} for session, span in found]
+        connection.execute(delete(sessions).where(*mine), gone)
+    return found
+
+
+def _touches(stored: Span, new: list[Span]) -> bool:
+    """Whether a stored session lies less than 30 minutes from any of the new ones, or between two of them."""
+    first, last = min(span.first for span in new) - IDLE_MS, max(span.last for span in new) + IDLE_MS
+    return stored.last > first and stored.first < last
+
+
+def _read(features: str | None) -> Features:
+    return {} if features is None else msgspec.json.decode(features, type=dict[str, int])
 
 
 def _row(batch: Batch, session: str, span: Span) -> dict[str, Any]:
@@ -94,5 +167,6 @@ def _row(batch: Batch, session: str, span: Span) -> dict[str, Any]:
         "last_seen_at": span.last,
         "duration_seconds": (span.last - span.first) // 1_000,
         "requests": span.requests,
+        "features": msgspec.json.encode(dict(sorted(span.features.items()))).decode() if span.features else None,
         "revision": batch.revision,
     }

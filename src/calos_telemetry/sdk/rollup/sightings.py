@@ -18,16 +18,17 @@ from calos_telemetry.clock import MS_PER_DAY
 from calos_telemetry.contract.counters import COUNTERS
 from calos_telemetry.contract.events import ApiRequest, ErrorEvent
 from calos_telemetry.sdk.rollup.batch import Batch
-from calos_telemetry.sdk.rollup.errors import fingerprint
+from calos_telemetry.sdk.rollup.errors import MESSAGE, fingerprint
 from calos_telemetry.store.install_tables import sightings
 from calos_telemetry.store.tables import aggregates, errors, performance
 from calos_telemetry.store.upserts import How, add_up
+
+__all__ = ["COMMON", "FROM_THE_START", "MESSAGE", "PATH", "TEMPLATE_COUNTERS", "roll_up"]
 
 COMMON = 3
 """From so many sightings on, and so many users where users are known, a text is nobody's own."""
 
 PATH = "path"
-MESSAGE = "message"
 FROM_THE_START = 1  # a revision below every real one: it was never kept back
 TEMPLATE_COUNTERS = frozenset(counter.name for counter in COUNTERS if counter.key == "template")
 
