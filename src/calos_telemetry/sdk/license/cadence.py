@@ -9,7 +9,8 @@ import msgspec
 from calos_telemetry.contract.report import CLOCK_TOLERANCE_MS, NextCheck
 from calos_telemetry.contract.tiers import DAY, Tier, terms_of
 
-_FIRST_RETRY_MS = 60_000
+_SOONEST_RETRY_MS = 60_000
+_FIRST_JITTER_MS = 6 * 60_000  # one minute would bring twelve times the usual load after an outage of six hours
 _FIRST_WINDOW_MS = 10_000
 _MS = 1_000
 
@@ -53,8 +54,8 @@ def after_answer(window: NextCheck, tier: Tier, now: int, chance: float) -> Plan
 
 def after_failure(plan: Plan, tier: Tier, now: int, chance: float) -> Plan:
     """Plan the next attempt: full jitter below a limit that doubles, up to a third of the tier's period."""
-    limit = min(_FIRST_RETRY_MS << min(plan.failures, 20), _period(tier) // 3)
-    return Plan(now + _FIRST_RETRY_MS + int(chance * limit), now, plan.failures + 1)
+    limit = min(_FIRST_JITTER_MS << min(plan.failures, 20), _period(tier) // 3)
+    return Plan(now + _SOONEST_RETRY_MS + int(chance * limit), now, plan.failures + 1)
 
 
 def _period(tier: Tier) -> int:
