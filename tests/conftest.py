@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from calos_telemetry.store.database import open_database
 from calos_telemetry.store.migrate import INSTALL, TELEMETRY, Schema
+from tests import fault_table
 from tests.postgres import NEEDS, bin_directory, server
 
 ENGINES = ("sqlite", "postgresql")
@@ -48,3 +49,11 @@ def open_on(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Open]:
 def install_engine(request: pytest.FixtureRequest, open_on: Open) -> Engine:
     """Return the database of an install, on each engine."""
     return open_on(request.param)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests with faults have seen, after a long run."""
+    if fault_table.THOROUGH and (table := fault_table.lines()):
+        terminalreporter.section(f"faults, {fault_table.ROUNDS} rounds, seed {fault_table.SEED}")
+        for line in table:
+            terminalreporter.write_line(line)

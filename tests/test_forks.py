@@ -20,7 +20,13 @@ def test_a_fork_waits_until_the_work_of_other_threads_is_done() -> None:
     worker.start()
     entered.wait(10)
     went_on = threading.Event()
-    forker = threading.Thread(target=lambda: (gate.before_fork(), went_on.set(), gate.after_fork_in_parent()))
+
+    def fork() -> None:
+        gate.before_fork()
+        went_on.set()
+        gate.after_fork_in_parent()
+
+    forker = threading.Thread(target=fork)
     forker.start()
     assert not went_on.wait(0.05)
     leave.set()

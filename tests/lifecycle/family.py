@@ -7,6 +7,7 @@ import multiprocessing
 import random
 import sys
 import time
+from typing import Any
 
 from calos_telemetry import Telemetry, track_feature
 
@@ -31,7 +32,7 @@ def child() -> None:
 
 def main() -> None:
     """Have children at moments drawn at random, while the background thread opens the database and drains."""
-    context = multiprocessing.get_context(sys.argv[1])
+    context: Any = multiprocessing.get_context(sys.argv[1])
     chance = random.Random(CHILDREN)  # noqa: S311 - repeatable, not secret
     pace = random.Random(CHILDREN)  # noqa: S311
     children = []
