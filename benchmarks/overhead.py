@@ -32,6 +32,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from load import load
+
 ROUND = 300
 ROUTES = 40
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -164,6 +166,7 @@ def sentry(traces: float) -> App:
     return SentryAsgiMiddleware(application())
 
 
+ACCESS_LOG = "uvicorn's own access log"
 CANDIDATES: dict[str, tuple[str | None, Callable[[], App]]] = {
     "bare": (None, bare),
     "bare again": (None, bare),
@@ -174,6 +177,7 @@ CANDIDATES: dict[str, tuple[str | None, Callable[[], App]]] = {
     "Sentry, errors only": ("sentry-sdk", lambda: sentry(0.0)),
     "OpenTelemetry, traces and metrics": ("opentelemetry-instrumentation-asgi", opentelemetry),
     "Sentry, traces": ("sentry-sdk", lambda: sentry(1.0)),
+    ACCESS_LOG: (None, bare),
 }
 
 
@@ -208,6 +212,19 @@ async def _round(app: App, first: int, count: int) -> dict[str, float]:
     times.sort()
     spent = time.process_time_ns() - cpu
     return {"p50": times[count // 2] / 1e3, "p99": times[count * 99 // 100] / 1e3, "cpu": spent / count / 1e3}
+
+
+def serve(name: str) -> None:
+    """Serve a candidate's application with uvicorn on a free port, which is printed."""
+    import socket
+
+    import uvicorn
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where an access log goes to
+    config = uvicorn.Config(CANDIDATES[name][1](), log_level="info", access_log=name == ACCESS_LOG)
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 def child(name: str) -> None:
@@ -280,7 +297,7 @@ def available() -> Iterator[str]:
 def latency(rounds: int) -> list[str]:
     """Return the table of added latency, CPU and memory."""
     home = Path(tempfile.mkdtemp(prefix="calos-bench-"))
-    processes = [Process(name, home) for name in available()]
+    processes = [Process(name, home) for name in available() if name != ACCESS_LOG]
     results: dict[str, list[dict[str, float]]] = {process.name: [] for process in processes}
     for _ in range(rounds):
         for process in processes:
@@ -293,15 +310,11 @@ def latency(rounds: int) -> list[str]:
         "| candidate | version | added µs, median [quartiles] | added µs, p99 | CPU added µs | memory growth, MB |",
         "|---|---|---|---|---|---|",
     ]
-    for name in results:
-        added = [one["p50"] - base["p50"] for one, base in zip(results[name], results["bare"], strict=True)]
+    for name, rows in results.items():
+        added = [one["p50"] - base["p50"] for one, base in zip(rows, results["bare"], strict=True)]
         low, middle, high = statistics.quantiles(added, n=4)
-        p99 = statistics.median(
-            one["p99"] - base["p99"] for one, base in zip(results[name], results["bare"], strict=True)
-        )
-        cpu = statistics.median(
-            one["cpu"] - base["cpu"] for one, base in zip(results[name], results["bare"], strict=True)
-        )
+        p99 = statistics.median(one["p99"] - base["p99"] for one, base in zip(rows, results["bare"], strict=True))
+        cpu = statistics.median(one["cpu"] - base["cpu"] for one, base in zip(rows, results["bare"], strict=True))
         package = CANDIDATES[name][0]
         shown = version(package) if package else ""
         lines.append(
@@ -318,6 +331,59 @@ def _growth(process: Process) -> float:
     for _ in range(20):
         after = process.round(10_000)["rss"]
     return after - before
+
+
+class Server:
+    """A candidate behind uvicorn, one worker."""
+
+    def __init__(self, name: str, home: Path) -> None:
+        own = home / f"server-{name.replace(' ', '-').replace(',', '')}"
+        own.mkdir()
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--serve", name],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "BENCH_HOME": str(own)},
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    def cpu(self) -> float:
+        """Return the processor time used so far, in seconds, of all threads."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def end(self) -> None:
+        """End the server."""
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+def throughput(rounds: int, seconds: float = 2.0) -> list[str]:
+    """Return the table of a whole server under load: CPU a request, and requests a second."""
+    home = Path(tempfile.mkdtemp(prefix="calos-bench-"))
+    servers = {name: Server(name, home) for name in available()}
+    spent: dict[str, list[float]] = {name: [] for name in servers}
+    rate: dict[str, list[float]] = {name: [] for name in servers}
+    for server in servers.values():
+        asyncio.run(load(server.port, 1.0))
+    for _ in range(rounds):
+        for name, server in servers.items():
+            before = server.cpu()
+            answered = asyncio.run(load(server.port, seconds))
+            spent[name].append((server.cpu() - before) / answered * 1e6)
+            rate[name].append(answered / seconds)
+    for server in servers.values():
+        server.end()
+    shutil.rmtree(home, ignore_errors=True)
+    lines = ["| candidate | CPU µs a request | added µs [min..max] | requests/s |", "|---|---|---|---|"]
+    for name in servers:
+        added = [one - base for one, base in zip(spent[name], spent["bare"], strict=True)]
+        lines.append(
+            f"| {name} | {statistics.median(spent[name]):.1f} | **{statistics.median(added):.1f}**"
+            f" [{min(added):.1f}..{max(added):.1f}] | {statistics.median(rate[name]):,.0f} |"
+        )
+    return [f"uvicorn, one worker, 16 connections on the same {os.cpu_count()} cores; {rounds} rounds.", "", *lines]
 
 
 def imports() -> list[str]:
@@ -350,13 +416,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         child(arguments.child)
         return
+    if arguments.serve:
+        serve(arguments.serve)
+        return
     print("# What telemetry costs inside an application\n")
-    print(f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}.\n")
+    print(
+        f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}.\n"
+    )
     print("\n".join(latency(20 if arguments.quick else 80)))
+    print()
+    print("\n".join(throughput(2 if arguments.quick else 7)))
     print()
     print("\n".join(imports()))
 

@@ -3,7 +3,7 @@
 A peer that is not installed raises ``ImportError`` when it is made; the benchmark says so and goes on.
 """
 
-# ruff: noqa: PLC0415 - a peer is imported when it is asked for, and may be missing
+
 
 from __future__ import annotations
 
