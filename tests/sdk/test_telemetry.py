@@ -254,17 +254,20 @@ def test_no_thread_before_the_first_record(settings: Settings, made: Make, monke
     assert other.troubles() == ["it could not start its thread: RuntimeError (2 times)"]
 
 
-def test_a_full_spool_is_drained_before_its_time(settings: Settings, made: Make) -> None:
-    """When more than 20,000 records of this process wait, they are drained; then again only after as many more."""
+def test_a_full_spool_is_drained_before_its_time(
+    settings: Settings, made: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When more records of this process wait than the limit, they are drained; then again only after as many more."""
+    monkeypatch.setattr("calos_telemetry.sdk.telemetry._FULL", 1_000)
     telemetry = made(settings)
     telemetry._schedule.stop()
-    for _ in range(20_000):
+    for _ in range(1_000):
         telemetry.track_feature(None, "pos_transaction")
     telemetry._drain_when_full()
     assert telemetry._install is None
     telemetry.track_feature(None, "pos_transaction")
     telemetry._drain_when_full()
-    assert telemetry.install.books().stored == 20_001
+    assert telemetry.install.books().stored == 1_001
     telemetry.track_feature(None, "pos_transaction")
     telemetry._drain_when_full()
     assert telemetry.install.books().pending == 1

@@ -41,8 +41,8 @@ _LOG = logging.getLogger("calos_telemetry")
 _SYNC_SECONDS = 1.0
 _VERIFY_SECONDS = 60.0
 _FLUSH_PATIENCE = 10.0
-_FULL = 20_000
-"""Records of this process that wait: so many are drained at once, whatever the time."""
+_FULL = 150_000
+"""Records of this process that wait: at so many (about half of what a spool may hold) a drain does not wait for its time."""
 
 
 class Telemetry:
