@@ -27,6 +27,7 @@ from calos_telemetry.store.tables import telemetry
     type=click.Choice(["text", "markdown", "json", "json-schema"]),
     default="text",
     show_default=True,
+    help="How to print it.",
 )
 @click.option("--check", is_flag=True, help="Say what a reviewer would object to; exit code 1 if there is anything.")
 def dictionary(form: str, check: bool) -> None:

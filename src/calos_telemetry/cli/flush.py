@@ -6,6 +6,7 @@ import click
 
 from calos_telemetry.cli.opening import opened_install
 from calos_telemetry.cli.printing import as_json
+from calos_telemetry.errors import StateError
 
 _PATIENCE = 30.0
 
@@ -21,7 +22,7 @@ def flush(in_json: bool) -> None:
         drained = install.drain(patience=_PATIENCE)
     if in_json:
         click.echo(as_json({"success": drained.elected, "events": drained.events}))
-    else:
-        click.echo(
-            f"{drained.events} events moved into the database" if drained.elected else "another process is at it"
-        )
+    elif drained.elected:
+        click.echo(f"{drained.events} events moved into the database")
+    if not drained.elected:
+        raise StateError("another process has been moving them for half a minute: nothing is lost, try again later")

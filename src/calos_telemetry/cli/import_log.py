@@ -35,6 +35,9 @@ def import_log(file: str, public_host: str, until: str | None, in_json: bool) ->
     shift_ms = now_ms() - _last_moment(file) if until else 0
     settings = dataclasses.replace(Settings.from_environment(), public_host=public_host)
     with opened_install(settings) as install:
+        decision = install.policy.store()
+        if not decision.allowed:
+            raise SettingsError(f"nothing is imported for {public_host}: {decision.reason}")
         done = _run(install, file, shift_ms)
     click.echo(as_json({**dataclasses.asdict(done), "known": done.known}) if in_json else _sentences(done))
 

@@ -27,7 +27,9 @@ def license_() -> None:
 
 
 @license_.command()
-@click.option("--tier", required=True, type=click.Choice([tier.value for tier in LICENSED_TIERS]))
+@click.option(
+    "--tier", required=True, type=click.Choice([tier.value for tier in LICENSED_TIERS]), help="What it allows."
+)
 @click.option("--licensee", required=True, help="Who buys it; stays with the vendor, the key does not name it.")
 @click.option("--days", type=int, default=365, show_default=True, help="How long it holds.")
 @click.option("--never-expires", is_flag=True, help="It holds for ever; wins over --days.")
@@ -46,7 +48,10 @@ def issue(
     air_gapped: bool,
     output: Path | None,
 ) -> None:
-    """Issue a license key: on stdout, or into --output."""
+    """Issue a license key: on stdout, or into --output.
+
+    Example: calos-telemetry license issue --tier pro --licensee "Example Ltd" --domain shop.example.com
+    """
     order = Order(
         tier=Tier(tier),
         licensee=licensee,
@@ -67,7 +72,10 @@ def issue(
 
 @license_.command(name="list")
 def list_() -> None:
-    """List every license, the newest first."""
+    """List every license, the newest first.
+
+    Example: calos-telemetry license list
+    """
     with _books() as connection:
         found = licenses.list_all(connection)
     if not found:
@@ -79,7 +87,10 @@ def list_() -> None:
 @license_.command()
 @click.argument("license_id")
 def show(license_id: str) -> None:
-    """Show a license and its key; the first digits of its id are enough."""
+    """Show a license and its key; the first digits of its id are enough.
+
+    Example: calos-telemetry license show 3f9a
+    """
     with _books() as connection:
         one = licenses.find(connection, license_id)
     document = read_unchecked(one.key)
@@ -98,7 +109,10 @@ def show(license_id: str) -> None:
 @click.argument("license_id")
 @click.option("--why", required=True, help="The reason, which the operator will read.")
 def revoke(license_id: str, why: str) -> None:
-    """Revoke a license: its installs learn it at their next verification."""
+    """Revoke a license: its installs learn it at their next verification.
+
+    Example: calos-telemetry license revoke 3f9a --why "the contract ended"
+    """
     with _books() as connection:
         one = licenses.revoke(connection, license_id, why, now_ms())
     click.echo(f"License {one.id} of {one.licensee} is revoked: {one.revoked_why}")

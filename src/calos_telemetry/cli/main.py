@@ -63,6 +63,13 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except CalosTelemetryError as error:
             raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            raise  # click ends quietly when the reader has gone
+        except OSError as error:
+            if error.strerror is None:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror}: check the disk and the permissions") from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

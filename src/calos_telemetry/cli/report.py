@@ -29,7 +29,7 @@ def report() -> None:
 
 @report.command(name="list")
 @click.option("--json", "in_json", is_flag=True, help="Print JSON.")
-@click.option("--limit", default=20, show_default=True, help="How many, newest first.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first.")
 def list_(in_json: bool, limit: int) -> None:
     """List the newest reports.
 
@@ -40,6 +40,8 @@ def list_(in_json: bool, limit: int) -> None:
     if in_json:
         click.echo(as_json([_described(entry) for entry in entries]))
         return
+    if not entries:
+        click.echo("no report has been made yet: `calos-telemetry verify` makes and sends one")
     for entry in entries:
         size = f"{entry.rows} rows, {len(entry.body)} bytes"
         click.echo(f"{entry.number:5}  {to_iso(entry.sealed_at)}  {entry.state:12}  {size}  sha256 {entry.digest}")
@@ -68,14 +70,19 @@ def show(number: int, raw: bool, what: str | None) -> None:
 
 
 @report.command()
-def check() -> None:
+@click.option("--json", "in_json", is_flag=True, help="Print JSON.")
+def check(in_json: bool) -> None:
     """Check every digest, receipt and link of the chain; exit code 1 when one does not hold.
 
     Example: calos-telemetry report check
     """
     with opened_install() as install:
         findings = install.check_ledger()
-    for finding in findings:
+    if in_json:
+        click.echo(as_json(findings))
+    elif not findings:
+        click.echo("no report has been made yet: there is nothing to check")
+    for finding in findings if not in_json else ():
         click.echo(("ok      " if finding.ok else "BROKEN  ") + finding.sentence)
     broken = sum(not finding.ok for finding in findings)
     if broken:
@@ -84,7 +91,7 @@ def check() -> None:
 
 @report.command()
 @click.argument("number", type=int)
-@click.option("--to", "directory", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--to", "directory", type=click.Path(path_type=Path), required=True, help="The directory to write to.")
 def evidence(number: int, directory: Path) -> None:
     """Write report NUMBER, its receipt and the vendor's key to a directory, to be checked without our code.
 
@@ -95,11 +102,18 @@ def evidence(number: int, directory: Path) -> None:
         if entry is None or entry.receipt is None:
             raise SettingsError(f"there is no receipt for report {number}: `calos-telemetry report list` names them")
         key = install.receipt_key(entry.receipt)
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "report.json.gz").write_bytes(entry.body)
-    (directory / "receipt.txt").write_text(entry.receipt.text, encoding="ascii")
-    (directory / "receipt.sig").write_bytes(b64decode(entry.receipt.signature))
-    (directory / "receipt-key.pem").write_bytes(public_pem(key))
+    files = {
+        "report.json.gz": entry.body,
+        "receipt.txt": entry.receipt.text.encode("ascii"),
+        "receipt.sig": b64decode(entry.receipt.signature),
+        "receipt-key.pem": public_pem(key),
+    }
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (directory / name).write_bytes(content)
+    except OSError as error:
+        raise SettingsError(f"{directory} cannot be written ({error.strerror}): give another one with --to") from None
     click.echo(_RECIPE.format(directory=directory))
 
 

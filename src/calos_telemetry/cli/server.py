@@ -29,7 +29,10 @@ def server() -> None:
 
 @server.command()
 def init() -> None:
-    """Make the vendor's keys and databases; repeating it changes nothing."""
+    """Make the vendor's keys and databases; repeating it changes nothing.
+
+    Example: CALOS_SERVER_HOME=/var/lib/calos-server calos-telemetry server init
+    """
     home = ServerSettings.from_environment().home
     fresh = not (home / "keyring.json").exists()
     made = keys.init(home, now_ms())
@@ -46,7 +49,10 @@ def init() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8700, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 def run(host: str, port: int) -> None:
-    """Run the license server until SIGTERM or Ctrl-C."""
+    """Run the license server until SIGTERM or Ctrl-C.
+
+    Example: calos-telemetry server run --host 0.0.0.0 --port 8700
+    """
     app = create_app(ServerSettings.from_environment())
     _warn_about_keys(app.state.vendor.keys)
     listener = _listen(host, port)

@@ -7,6 +7,8 @@ import click
 from calos_telemetry.cli.opening import opened_install
 from calos_telemetry.cli.printing import as_json
 
+_NEW = "nothing has been recorded here yet: if the application runs, CALOS_HOME is not the one that it uses"
+
 
 @click.command()
 @click.option("--json", "in_json", is_flag=True, help="Print JSON.")
@@ -23,6 +25,7 @@ def status(in_json: bool) -> None:
             "home": str(install.settings.home),
             "collect": install.policy.store().reason,
             "note": install.policy.note,
+            "hint": None if books.recorded else _NEW,
             "tier": license_state.tier,
             "license": license_state.reason,
             "warning": license_state.warning,
