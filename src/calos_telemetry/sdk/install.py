@@ -126,7 +126,9 @@ class Install:
         waiting = pending(self.spool_directory, self.engine)
         with self.engine.connect() as connection:
             entries = {row.entry: row.events for row in connection.execute(select(books))}
-        dropped = {entry.removeprefix(DROPPED): n for entry, n in entries.items() if entry.startswith(DROPPED)}
+        dropped = {
+            entry.removeprefix(DROPPED): n for entry, n in entries.items() if entry.startswith(DROPPED) and n > 0
+        }
         stored = entries.get(STORED, 0)
         recorded = stored + sum(dropped.values()) + waiting
         return Books(recorded=recorded, stored=stored, dropped=dropped, pending=waiting)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select
+from tests.sdk.record.faulty_os import replace_os
 
 from calos_telemetry.clock import MS_PER_DAY, now_ms
 from calos_telemetry.contract.events import FeatureUsage, to_record
@@ -199,6 +200,21 @@ def test_a_record_cut_off_by_a_kill_is_counted_as_torn(spool: Spool, engine: Eng
     a_drain(spool, engine).run()
     a_drain(spool, engine).run()
     assert (total(engine)[0], entry(engine, "dropped:torn")) == (3, 1)
+
+
+def test_a_write_cut_short_that_succeeded_elsewhere_is_no_loss(
+    spool: Spool, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk cuts a record short and the next file takes it whole: the torn tail is not counted as a lost event."""
+    use(spool, 3)
+    with monkeypatch.context() as once:
+        short = iter([True])
+        replace_os(once, write=lambda fd, data: os.write(fd, data[:20] if next(short, False) else data))
+        use(spool, 1)
+    use(spool, 2)
+    spool.seal()
+    a_drain(spool, engine).run()
+    assert (total(engine)[0], entry(engine, "dropped:torn")) == (6, 0)
 
 
 def test_a_record_of_an_unknown_kind_is_counted_not_fatal(spool: Spool, engine: Engine) -> None:

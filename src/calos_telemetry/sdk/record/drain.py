@@ -113,7 +113,7 @@ class Drain:
         position = max(self._position(header), frames.HEADER_SIZE)
         if path.stat().st_size > position:
             with writing(self._engine) as connection:
-                count(connection, DROPPED + "torn", 1)
+                count(connection, DROPPED + frames.TORN, 1)
                 self._advance(connection, header, path.stat().st_size)
 
     def _set_aside(self, path: Path, problem: frames.BadHeader, *, owned: bool) -> None:

@@ -30,6 +30,7 @@ MAX_PAYLOAD: Final = 0xFFFF
 
 EVENT: Final = 0
 LOSSES: Final = 1
+TORN: Final = "torn"  # the reader's own reason: it counts one for each file that ends in half a record
 
 SUFFIX: Final = ".spl"
 _FILE_MAGIC: Final = b"CSPL"
@@ -106,14 +107,21 @@ def encode_losses(losses: dict[str, int]) -> bytes:
 
 
 def decode_losses(payload: bytes) -> dict[str, int]:
-    """Return what a `LOSSES` record holds; nothing when it is not a flat map of reasons to positive counts."""
+    """Return what a `LOSSES` record holds; nothing when it is not a flat map of reasons to positive counts.
+
+    Only `torn` may be negative: so many torn tails are no lost events, for their writer lived to take care of them.
+    """
     try:
         losses = json.loads(payload)
     except ValueError:
         return {}
     if not isinstance(losses, dict):
         return {}
-    return {reason: count for reason, count in losses.items() if type(count) is int and count > 0}
+    return {
+        reason: count
+        for reason, count in losses.items()
+        if type(count) is int and (count > 0 or (reason == TORN and count < 0))
+    }
 
 
 def file_id_of(path: str | os.PathLike[str]) -> bytes | None:

@@ -28,7 +28,7 @@ from zlib import crc32
 from calos_telemetry.sdk.record import directory as spool_directory
 from calos_telemetry.sdk.record import frames
 from calos_telemetry.sdk.record.directory import DrainLock, adopt_leftovers, is_owned, remove, spool_files
-from calos_telemetry.sdk.record.frames import EVENT, FRAME, FRAME_SIZE, HEADER_SIZE, LOSSES, MAGIC
+from calos_telemetry.sdk.record.frames import EVENT, FRAME, FRAME_SIZE, HEADER_SIZE, LOSSES, MAGIC, TORN
 
 __all__ = ["Books", "DrainLock", "Reason", "Spool", "adopt_leftovers", "is_owned", "remove", "spool_files"]
 
@@ -223,8 +223,16 @@ class Spool:
         self._retry_at = self._clock() + RETRY_SECONDS
 
     def _let_go(self) -> None:
+        if self._fd >= 0:
+            self._excuse_torn_tail()
         fd, self._fd, self._size, self._limit = self._fd, -1, 0, -1
         self._retire(fd, self._path)
+
+    def _excuse_torn_tail(self) -> None:
+        """Tell the drain not to count a write cut short as an event lost: whatever became of that event, we live to say."""
+        with suppress(OSError):
+            if os.fstat(self._fd).st_size > self._size:
+                self._unwritten[TORN] = self._unwritten.get(TORN, 0) - 1
 
     def _retire(self, fd: int, path: str) -> None:
         if fd >= 0:
