@@ -279,12 +279,13 @@ def test_the_vendor_has_the_exact_totals_and_no_rare_name(
     """Whatever arrives in whatever drains, reports and pieces of reports: totals are exact, and few's texts are hidden."""
     side = make()
     seen: dict[str, tuple[int, set[str], bool]] = {}
+    may_leave: set[str] = set()  # once a text is nobody's own it stays so: what has left cannot be called back
     for happened, at, report in drained:
         side.store(*happened, at=at)
         for one in happened:
             times, users, known = seen.get(one.path, (0, set(), False))
             seen[one.path] = times + 1, users | ({one.user} if one.user else set()), known or one.user is not None
-        may_leave = {
+        may_leave |= {
             path for path, (times, users, known) in seen.items() if times >= 3 and (not known or len(users) >= 3)
         }
         if report:
