@@ -89,6 +89,7 @@ RULES: Final = (
         "a private key (PEM block)",
         r"-----BEGIN",
         r"-----BEGIN [A-Z0-9 ]{0,40}-----(?s:.*?)(?:-----END [A-Z0-9 ]{0,40}-----|\Z)",
+        scan=True,
     ),
     Rule(
         "token.jwt",
@@ -96,6 +97,7 @@ RULES: Final = (
         "a signed token (JWT, RFC 7519) or other base64 of a JSON object",
         r"eyJ[\w-]{6}",
         r"eyJ[\w-]{6,}(?:\.[\w.~+/-]*)?={0,2}",
+        scan=True,
     ),
     Rule(
         "secret.header",

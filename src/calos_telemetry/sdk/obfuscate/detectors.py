@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import Any, Final, NamedTuple
 
 import re2  # type: ignore[import-untyped]
 
 from calos_telemetry.sdk.obfuscate import accounts, contacts, credentials, literals, payments, vendors
 from calos_telemetry.sdk.obfuscate.placeholders import MASK, PLACEHOLDER
-from calos_telemetry.sdk.obfuscate.rules import Rule
+from calos_telemetry.sdk.obfuscate.rules import Check, Rule
 
 RULES: Final[tuple[Rule, ...]] = (
     *payments.RULES,
@@ -27,20 +27,22 @@ _BY_CONTEXT: Final = frozenset((*accounts.RULES, *literals.RULES))
 _GATE_BYTES: Final = 64 << 20  # RE2 gives up, and says so, when a hostile text would need more states than this
 
 
-class Span(NamedTuple):
-    """A place in the text, and the rule that found it."""
+_NOTHING_OPENED: Final = [len(RULES)]
 
-    start: int
-    end: int
-    rule: Rule
+Span = tuple[int, int, Rule]
+"""A place in the text, start and end, and the rule that found it."""
+
+_Place = tuple[int, int, int]  # start, the rule's index, end: sorted, the first begins first, of these the first rule
+_Search = Callable[[bytes, int, int], list[tuple[int, int]]]
 
 
 class _Finder(NamedTuple):
-    """One rule, compiled."""
+    """One rule, compiled: ``index`` is its place in the order of precedence."""
 
-    rule: Rule
-    anchor: Any
+    index: int
+    search: _Search | None
     pattern: re.Pattern[str]
+    check: Check | None
     by_context: bool
 
 
@@ -52,22 +54,21 @@ def find(text: str) -> list[Span]:
     data = text.encode()
     gate, finders = _compiled()
     candidates = gate.Match(data)
-    if candidates == [len(finders)]:
+    if candidates == _NOTHING_OPENED:
         return []
-    spans: list[Span] = []
-    for index in sorted(candidates)[:-1] if candidates else range(len(finders)):
-        finder = finders[index] or _finder(index)
-        spans += _spans(finder, text, data)
-    return _apart(_united(spans), taken, text) if spans else spans
+    places: list[_Place] = []
+    for index in candidates or range(len(finders)):
+        if index < len(finders):
+            places += _places(finders[index] or _finder(index), text, data)
+    if not places:
+        return []
+    return _apart(_united(places), taken, text) if taken else _united(places)
 
 
 @cache
 def _compiled() -> tuple[re2.Set, list[_Finder | None]]:
     """Compile the gate of all rules; the rules themselves are compiled when a text first needs them."""
-    options = re2.Options()
-    options.max_mem = _GATE_BYTES
-    options.log_errors = False
-    gate = re2.Set.SearchSet(options)
+    gate = re2.Set.SearchSet(_options())
     for rule in RULES:
         gate.Add(rule.gate)
     gate.Add("")  # always matches: where even this one is missing, the gate gave up and every rule is tried
@@ -75,12 +76,44 @@ def _compiled() -> tuple[re2.Set, list[_Finder | None]]:
     return gate, [None] * len(RULES)
 
 
+def _options() -> re2.Options:
+    """Only where a gate begins is ever asked, and RE2 is much slower where it must also tell what each group held."""
+    options = re2.Options()
+    options.max_mem = _GATE_BYTES
+    options.log_errors = False
+    options.never_capture = True
+    return options
+
+
 def _finder(index: int) -> _Finder:
     rule = RULES[index]
-    pattern = re.compile(rule.pattern, re.ASCII)
-    finder = _Finder(rule, None if rule.scan else re2.compile(rule.gate), pattern, rule in _BY_CONTEXT)
+    search = None if rule.scan else _searcher(rule.gate)
+    finder = _Finder(index, search, re.compile(rule.pattern, re.ASCII), rule.check, rule in _BY_CONTEXT)
     _compiled()[1][index] = finder
     return finder
+
+
+def _searcher(gate: str) -> _Search:
+    """Return what tells where a gate begins and ends between two bytes, (-1, -1) for nowhere.
+
+    That is RE2's own method where this version of the package lets us have it: the package's Python around it takes as
+    long as the search, and there are two searches for every rule that is tried.
+    """
+    compiled = re2.compile(gate, _options())
+    try:
+        search: _Search = partial(compiled._regexp.Match, re2._re2.RE2.Anchor.UNANCHORED)  # noqa: SLF001  see above
+        search(b"", 0, 0)
+    except (AttributeError, TypeError):
+        return _public_searcher(compiled)
+    return search
+
+
+def _public_searcher(compiled: Any) -> _Search:
+    def search(data: bytes, start: int, end: int) -> list[tuple[int, int]]:
+        place = compiled.search(data, start, end)
+        return [(-1, -1) if place is None else place.span()]
+
+    return search
 
 
 def compile_all() -> None:
@@ -89,14 +122,21 @@ def compile_all() -> None:
         _finder(index)
 
 
-def _spans(finder: _Finder, text: str, data: bytes) -> list[Span]:
-    rule, anchor, pattern, by_context = finder
-    everywhere = anchor is None or len(data) != len(text)
-    matches: Iterable[re.Match[str]] = pattern.finditer(text) if everywhere else _anchored(anchor, pattern, text, data)
-    check = rule.check
+def _places(finder: _Finder, text: str, data: bytes) -> list[_Place]:
+    """Return what one rule finds: the group that must go is the last that took part, if its name has one letter."""
+    index, search, pattern, check, by_context = finder
+    matches: Iterable[re.Match[str]] = (
+        pattern.finditer(text) if search is None else _anchored(search, pattern, text, data)
+    )
     if by_context and MASK in text:
         matches = [match for match in matches if not _beside_placeholder(match, text)]
-    return [_span(match, rule) for match in matches if check is None or check(match)]
+    places = []
+    for match in matches:
+        if check is None or check(match):
+            name = match.lastgroup
+            start, end = match.span(name) if name is not None and len(name) == 1 else match.span()
+            places.append((start, index, end))
+    return places
 
 
 def _beside_placeholder(match: re.Match[str], text: str) -> bool:
@@ -105,48 +145,41 @@ def _beside_placeholder(match: re.Match[str], text: str) -> bool:
     return MASK in text[max(0, start - 2) : start + 1] or MASK in text[end : end + 2]
 
 
-def _anchored(anchor: Any, pattern: re.Pattern[str], text: str, data: bytes) -> list[re.Match[str]]:
-    """Try the pattern only where the gate begins.  Only for ASCII, where a byte and a character are the same place."""
+def _anchored(search: _Search, pattern: re.Pattern[str], text: str, data: bytes) -> list[re.Match[str]]:
+    """Try the pattern only where the gate begins; ``at`` counts bytes, as RE2 does, and ``position`` characters."""
     found = []
-    place = anchor.search(data)
-    while place is not None:
-        position = place.start()
+    size = len(data)
+    wide = size != len(text)
+    at = position = 0
+    while at < size and (begin := search(data, at, size)[0][0]) >= 0:
+        position = position + len(data[at:begin].decode()) if wide else begin
         match = pattern.match(text, position)
-        position += 1
+        end = position + 1
         if match is not None:
             found.append(match)
-            position = max(position, match.end())
-        place = anchor.search(data, position)
+            end = max(end, match.end())
+        at = begin + len(text[position:end].encode()) if wide else end
+        position = end
     return found
 
 
-def _span(match: re.Match[str], rule: Rule) -> Span:
-    """Take the group that holds what must go: the last one that took part, if its name has one letter; else all of it."""
-    name = match.lastgroup
-    start, end = match.span(name) if name is not None and len(name) == 1 else match.span()
-    return Span(start, end, rule)
-
-
-def _united(spans: list[Span]) -> list[Span]:
+def _united(places: list[_Place]) -> list[Span]:
     """Join what overlaps; the longest of the overlapping places gives the placeholder, of equals the first rule."""
-    if len(spans) == 1:
-        return spans
-    spans.sort(key=_start)  # stable: the order of the rules stays
-    united = [spans[0]]
-    longest = spans[0].end - spans[0].start
-    for span in spans[1:]:
-        last, length = united[-1], span.end - span.start
-        if span.start >= last.end:
-            united.append(span)
-            longest = length
+    if len(places) > 1:
+        places.sort()
+    united: list[Span] = []
+    start, named, end = places[0]
+    longest = end - start
+    for begin, index, stop in places[1:]:
+        if begin >= end:
+            united.append((start, end, RULES[named]))
+            start, named, end, longest = begin, index, stop, stop - begin
             continue
-        united[-1] = Span(last.start, max(last.end, span.end), span.rule if length > longest else last.rule)
-        longest = max(longest, length)
+        if stop - begin > longest:
+            named, longest = index, stop - begin
+        end = max(end, stop)
+    united.append((start, end, RULES[named]))
     return united
-
-
-def _start(span: Span) -> int:
-    return span.start
 
 
 def _masked(placeholder: re.Match[str]) -> str:
@@ -156,11 +189,11 @@ def _masked(placeholder: re.Match[str]) -> str:
 def _apart(spans: list[Span], taken: list[re.Match[str]], text: str) -> list[Span]:
     """Cut the placeholders of an earlier pass out of the places; what has no letter or digit left is nothing."""
     left = []
-    for span in spans:
-        start, end, rule = span
+    for start, end, rule in spans:
+        begin = start
         for placeholder in taken:
-            if start < placeholder.end() and placeholder.start() < end:
-                left.append(Span(start, placeholder.start(), rule))
-                start = placeholder.end()
-        left.append(Span(start, end, rule))
-    return [span for span in left if any(map(str.isalnum, text[span.start : span.end]))] if taken else left
+            if begin < placeholder.end() and placeholder.start() < end:
+                left.append((begin, placeholder.start(), rule))
+                begin = placeholder.end()
+        left.append((begin, end, rule))
+    return [span for span in left if any(map(str.isalnum, text[span[0] : span[1]]))]

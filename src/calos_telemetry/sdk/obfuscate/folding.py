@@ -47,18 +47,19 @@ def _look_alikes() -> dict[int, str]:
 
 
 _LOOK_ALIKES: Final = _look_alikes()
+_LOOK_ALIKE: Final = re.compile(f"[{''.join(map(chr, _LOOK_ALIKES))}]")
 
 
 def visible(text: str) -> str:
     """Return ``text`` without the characters nobody sees: controls, zero-width marks, lone surrogates."""
-    if text.isascii() and text.isprintable():
+    if text.isascii() and text.replace("\n", " ").isprintable():
         return text
     return _INVISIBLE.sub("", text)
 
 
 def fold(text: str) -> Folded:
-    """Return ``text`` in Unicode's compatibility form (NFKC), and the same with look-alike letters made Latin."""
+    """Return ``text``, which is :func:`visible`, in Unicode's compatibility form (NFKC), and with look-alikes made Latin."""
     if text.isascii():
         return Folded(text, text)
-    shown = visible(unicodedata.normalize("NFKC", text))
-    return Folded(shown, shown.translate(_LOOK_ALIKES))
+    shown = text if unicodedata.is_normalized("NFKC", text) else visible(unicodedata.normalize("NFKC", text))
+    return Folded(shown, shown.translate(_LOOK_ALIKES) if _LOOK_ALIKE.search(shown) else shown)

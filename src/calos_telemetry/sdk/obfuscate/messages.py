@@ -81,7 +81,7 @@ def explain_message(text: object) -> list[Change]:
     if raw is None:
         return []
     read = fold(visible(raw[: _WINDOW * 2])[:_WINDOW]).read
-    return [Change(span.rule.name, span.rule.placeholder, span.start, span.end, span.rule.why) for span in _find(read)]
+    return [Change(rule.name, rule.placeholder, start, end, rule.why) for start, end, rule in _find(read)]
 
 
 def _readable(text: object) -> str | None:
@@ -132,22 +132,22 @@ def _replaced(text: str, margin: int) -> tuple[str, bool]:
 
     That is so where a word goes on behind a placeholder, or ends at it: what was its inside now stands at an edge.
     """
-    shown, read = fold(text)
+    shown, read = (text, text) if text.isascii() else fold(text)
     limit = len(read) - margin
-    spans = [span for span in _find(read) if span.start < limit]
+    spans = _find(read)
+    if margin:
+        spans = [span for span in spans if span[0] < limit]
     if not spans:
         return text[: len(text) - margin], False
     pieces: list[str] = []
-    end = 0
-    for span in spans:
-        pieces += (shown[end : span.start], span.rule.placeholder)
-        end = span.end
-    pieces.append(shown[end:limit])
-    return "".join(pieces), any(_touches(shown, span.start, span.end) for span in spans)
-
-
-def _touches(text: str, start: int, end: int) -> bool:
-    return text[start - 1 : start].isalnum() or _GOES_ON.match(text, end) is not None
+    behind = 0
+    again = False
+    for start, end, rule in spans:
+        pieces += (shown[behind:start], rule.placeholder)
+        behind = end
+        again = again or shown[start - 1 : start].isalnum() or _GOES_ON.match(shown, end) is not None
+    pieces.append(shown[behind:limit])
+    return "".join(pieces), again
 
 
 def _find(text: str) -> list[Span]:

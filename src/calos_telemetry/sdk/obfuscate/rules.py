@@ -15,8 +15,9 @@ class Rule:
 
     ``gate`` is read by RE2: first together with the gates of all rules in one linear pass, which tells whether the rule
     is tried at all, then alone, to find the places where ``pattern`` is tried.  So a gate begins where its pattern
-    begins, and matches wherever the pattern can.  ``scan`` marks the exceptions: their gate only says that the text is
-    of the right kind (an SQL statement), and the pattern is tried everywhere.
+    begins, and matches wherever the pattern can.  ``scan`` marks the exceptions, whose pattern is tried everywhere: where
+    the gate only says that the text is of the right kind (an SQL statement), or where the pattern begins with a fixed
+    text or a narrow class, which :mod:`re` finds sooner than RE2 is called.
 
     ``pattern`` is read by :mod:`re` with the ``ASCII`` flag and finds the exact place: the last group that took part
     where its name has one letter, else the whole match.  No two neighbouring repetitions in it can
