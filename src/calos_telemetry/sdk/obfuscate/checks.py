@@ -40,30 +40,27 @@ _DATE: Final = re.compile(
     r"\D*(?:\d{1,2}[ .\-/]\d{1,2}[ .\-/](?:19|20)?\d\d|(?:19|20)\d\d[ .\-/]\d{1,2}[ .\-/]\d{1,2})\D*"
 )
 _NOT_DIGIT: Final = re.compile(r"\D+")
+_DOUBLED: Final = bytes.maketrans(b"0123456789", b"0246813579")  # a doubled digit above nine is cast out
 
 
 def digits_of(text: str) -> str:
     """Return only the digits of ``text``."""
-    return _NOT_DIGIT.sub("", text)
+    return text if text.isdecimal() else _NOT_DIGIT.sub("", text)
 
 
 def is_luhn(digits: str) -> bool:
     """Check the last digit by ISO/IEC 7812-1 annex B, as cards and IMEI carry it."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = ord(digit) - 48
-        if place % 2:
-            value = value * 2 - 9 if value > 4 else value * 2  # noqa: PLR2004  a doubled digit above nine is cast out
-        total += value
-    return total % 10 == 0
+    codes = digits.encode()
+    total = sum(codes[::-2]) + sum(codes[-2::-2].translate(_DOUBLED))
+    return (total - ord("0") * len(codes)) % 10 == 0
 
 
 def is_card(text: str) -> bool:
     """Say whether the digits of ``text`` are a payment card number: issuer range, length, check digit."""
     digits = digits_of(text)
-    if len(set(digits)) == 1 or not _ISSUERS.match(digits):  # 4444…4 passes Luhn and is nobody's
+    if not is_luhn(digits) or not _ISSUERS.match(digits):
         return False
-    return len(digits) in _CARD_LENGTHS.get(digits[0], _ANY_LENGTH) and is_luhn(digits)
+    return len(digits) in _CARD_LENGTHS.get(digits[0], _ANY_LENGTH) and len(set(digits)) > 1  # 4444…4 is nobody's
 
 
 def is_iban(text: str) -> bool:
@@ -122,12 +119,13 @@ def is_opaque(text: str) -> bool:
 
     Words in camelCase change their kind about every third character, random text at base 62 nearly every second.
     """
-    numbers = _NUMBERS.findall(text)
-    digits = sum(map(len, numbers))
-    if digits < 2 or digits == len(text):  # noqa: PLR2004  one digit is a version: isBluetoothA2dpOn
+    if text.isalpha() or text.isdecimal():
         return False
+    numbers = _NUMBERS.findall(text)
     if len(numbers) > 2:  # noqa: PLR2004  words carry one number, at most two
         return True
+    if sum(map(len, numbers)) < 2:  # noqa: PLR2004  one digit is a version: isBluetoothA2dpOn
+        return False
     if _HEXADECIMAL.fullmatch(text):
         return len(_CLASS.findall(text)) >= 4  # noqa: PLR2004  a number in hexadecimal, not a word with a counter
     return len(_CLASS.findall(_CAMEL.sub("", text))) * 4 >= len(text)

@@ -141,15 +141,15 @@ work worker workflow workload worksheet workspace world would wrap wrapper writa
 www xcom xhr xlsx xml xmlrpc xpath yaml yarn year yes yet yield yml you your zero zip zone zookeeper
 """
 
-_KNOWN: Final = frozenset(_WORDS.split())
+_KNOWN: Final = frozenset(word + ending for word in _WORDS.split() for ending in ("", "s"))
 
 _PIECE: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\x00-\x7f]+")
 _FOREIGN: Final = re.compile(
     r"[^\w\s.,:;/()\[\]{}<>*|'\"`=&-]|\d{4}|(?i:[bcdfghjklmnpqrstvwxz]{7})"
 )  # no word has these
-_ENGLISH_ENDING: Final = re.compile(
-    r"[a-z]{3,}(?:tions?|ments?|ings?|ed|able|ible|ity|ities|ness|ly|ance|ence|ship|ized|ised|izer|ically|ful|less|ously)"
-)
+_ENDINGS: Final = "tion tions ment ments ing ings ed able ible ity ities ness ly ance ence ship izer ful less"
+_ENGLISH_ENDINGS: Final = tuple(_ENDINGS.split())
+_SHORTEST_STEM: Final = 3
 _SHORT: Final = 2
 _LONGEST: Final = 80
 
@@ -162,19 +162,24 @@ def is_wordy(text: str) -> bool:
     """
     if text.islower() and text.isalpha() and text.isascii():
         return _is_word(text)
-    if len(text) > _LONGEST or _FOREIGN.search(text) is not None:
+    if len(text) > _LONGEST:
         return False
     known = unknown = 0
-    for piece in _PIECE.findall(text):
+    for match in _PIECE.finditer(text):
+        piece = match[0]
         if _is_word(piece):
             known += len(piece) > 1 or piece == text
         elif not piece.isdigit():
             unknown += 1 if len(piece) <= _SHORT else 2
-    return known > 0 and unknown <= 1
+            if unknown > 1:
+                return False
+    return known > 0 and _FOREIGN.search(text) is None
 
 
 def _is_word(piece: str) -> bool:
     lowered = piece.lower()
-    if lowered in _KNOWN or lowered.removesuffix("s") in _KNOWN:
+    if lowered in _KNOWN:
         return True
-    return piece == lowered and _ENGLISH_ENDING.fullmatch(piece) is not None  # capitalised, it may be a name: Foraver
+    if piece != lowered:
+        return False  # capitalised, it may be a name: Foraver
+    return piece[_SHORTEST_STEM:].endswith(_ENGLISH_ENDINGS)
