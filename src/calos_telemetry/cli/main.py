@@ -24,6 +24,7 @@ class Command:
 
 
 COMMANDS: dict[str, Command] = {
+    "cleanup": Command("calos_telemetry.cli.cleanup:cleanup", "Delete what is older than 90 days, or than --days."),
     "dictionary": Command("calos_telemetry.cli.dictionary:dictionary", "Print what can be stored or sent."),
     "explain": Command("calos_telemetry.cli.explain:explain", "Say which rule changes what in a message, and why."),
     "flush": Command("calos_telemetry.cli.flush:flush", "Move what is spooled into the database now."),

@@ -67,7 +67,14 @@ class PerformanceRow(msgspec.Struct, frozen=True, kw_only=True):
     """Latencies of one series on one day (UTC) of one install; times in µs."""
 
     day: Date
-    metric: Annotated[str, declared("api_request, slow_request, database_query, transaction, failed_transaction", "tells series apart", max_length=40)]
+    metric: Annotated[
+        str,
+        declared(
+            "api_request, slow_request, database_query, transaction, failed_transaction",
+            "tells series apart",
+            max_length=40,
+        ),
+    ]
     method: Annotated[str, declared("HTTP method, or empty", "tells series apart", max_length=8)]
     path: Annotated[str, declared("template, or name of the operation", "tells series apart", max_length=200)]
     status: Annotated[int, declared("HTTP status code, or 0", "tells series apart", ge=0, le=999)]

@@ -122,6 +122,13 @@ class SpoolCursor(msgspec.Struct, frozen=True, kw_only=True):
     drained_at: Annotated[Moment, declared("when that was, unix ms", "forgets files that are long gone")]
 
 
+class UpkeepRow(msgspec.Struct, frozen=True, kw_only=True):
+    """telemetry_upkeep: when the nightly work was done."""
+
+    job: Annotated[str, declared("what is done every night", "shows whether it happens", max_length=40)]
+    done_at: Annotated[Moment, declared("when it was done last, unix ms", "shows whether it happens")]
+
+
 class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     """telemetry_reports: every exchange, byte for byte, with its receipt."""
 
@@ -169,6 +176,7 @@ TABLES: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
     ("telemetry_user_days", UserDay, "90 days"),
     ("telemetry_aggregates", Owned, "for ever"),
     ("telemetry_books", BooksRow, "for ever"),
+    ("telemetry_upkeep", UpkeepRow, "for ever"),
     ("telemetry_reports", LedgerRow, "for ever"),
     ("telemetry_sightings", SightingRow, "for ever"),
     ("spool_cursors", SpoolCursor, "7 days"),

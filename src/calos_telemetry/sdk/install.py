@@ -31,6 +31,7 @@ from calos_telemetry.sdk.policy.decision import Policy
 from calos_telemetry.sdk.record.drain import Drain, Drained, pending
 from calos_telemetry.sdk.record.log_import import LogImport
 from calos_telemetry.sdk.record.storing import DROPPED, STORED
+from calos_telemetry.sdk.record.upkeep import Upkeep
 from calos_telemetry.sdk.report.check import Finding, check_ledger
 from calos_telemetry.sdk.report.ledger import Entry, Ledger
 from calos_telemetry.settings import Settings
@@ -72,6 +73,11 @@ class Install:
         """Return what talks to the license server."""
         transport = HttpTransport(self.settings.server)
         return Verifier(self.settings, self.identity, self.engine, transport)
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """Return what deletes old rows."""
+        return Upkeep(ensure_directory(self.spool_directory), self.engine, self.identity.install_id)
 
     def drain(self, *, patience: float = 0.0) -> Drained:
         """Move what all processes have spooled into the database."""

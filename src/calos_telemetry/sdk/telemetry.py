@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("calos_telemetry")
 _SYNC_SECONDS = 1.0
 _VERIFY_SECONDS = 60.0
+_CLEAN_SECONDS = 3_600.0
 _FLUSH_PATIENCE = 10.0
 _FULL = 150_000
 """Records of this process that wait: at so many (about half of what a spool may hold) a drain does not wait for its time."""
@@ -121,6 +122,7 @@ class Telemetry:
                 Job("drain the spool", self.settings.drain_seconds, self._drain),
                 Job("drain a full spool", _SYNC_SECONDS, self._drain_when_full),
                 Job("verify the license", _VERIFY_SECONDS, self._verify),
+                Job("clean up old telemetry", _CLEAN_SECONDS, self._clean),
             ]
         )
 
@@ -263,6 +265,9 @@ class Telemetry:
     def _drain_when_full(self) -> None:
         if self.pipeline is not None and self.pipeline.spool.books.recorded - self._drained > _FULL:
             self._drain()
+
+    def _clean(self) -> None:
+        self.install.upkeep.run_if_due()
 
     def _verify(self) -> None:
         try:

@@ -21,6 +21,13 @@ books = Table(
     Column("events", BigInteger, nullable=False, comment="events, ever"),
 )
 
+upkeep = Table(
+    "telemetry_upkeep",
+    install,
+    Column("job", String(40), primary_key=True, comment="what is done every night"),
+    Column("done_at", BigInteger, nullable=False, comment="when it was done last, unix ms"),
+)
+
 reports = Table(
     "telemetry_reports",
     install,
