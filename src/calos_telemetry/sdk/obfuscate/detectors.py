@@ -32,14 +32,14 @@ _NOTHING_OPENED: Final = [len(RULES)]
 Span = tuple[int, int, Rule]
 """A place in the text, start and end, and the rule that found it."""
 
-_Place = tuple[int, int, int]  # start, the rule's index, end: sorted, the first begins first, of these the first rule
+_Place = tuple[int, int, int]  # start, the rule's rank, end: sorted, the first begins first, of these the first rule
 _Search = Callable[[bytes, int, int], list[tuple[int, int]]]
 
 
 class _Finder(NamedTuple):
-    """One rule, compiled: ``index`` is its place in the order of precedence."""
+    """One rule, compiled: ``rank`` is its place in the order of precedence."""
 
-    index: int
+    rank: int
     search: _Search | None
     pattern: re.Pattern[str]
     check: Check | None
@@ -124,7 +124,7 @@ def compile_all() -> None:
 
 def _places(finder: _Finder, text: str, data: bytes) -> list[_Place]:
     """Return what one rule finds: the group that must go is the last that took part, if its name has one letter."""
-    index, search, pattern, check, by_context = finder
+    rank, search, pattern, check, by_context = finder
     matches: Iterable[re.Match[str]] = (
         pattern.finditer(text) if search is None else _anchored(search, pattern, text, data)
     )
@@ -135,7 +135,7 @@ def _places(finder: _Finder, text: str, data: bytes) -> list[_Place]:
         if check is None or check(match):
             name = match.lastgroup
             start, end = match.span(name) if name is not None and len(name) == 1 else match.span()
-            places.append((start, index, end))
+            places.append((start, rank, end))
     return places
 
 
@@ -170,13 +170,13 @@ def _united(places: list[_Place]) -> list[Span]:
     united: list[Span] = []
     start, named, end = places[0]
     longest = end - start
-    for begin, index, stop in places[1:]:
+    for begin, rank, stop in places[1:]:
         if begin >= end:
             united.append((start, end, RULES[named]))
-            start, named, end, longest = begin, index, stop, stop - begin
+            start, named, end, longest = begin, rank, stop, stop - begin
             continue
         if stop - begin > longest:
-            named, longest = index, stop - begin
+            named, longest = rank, stop - begin
         end = max(end, stop)
     united.append((start, end, RULES[named]))
     return united
