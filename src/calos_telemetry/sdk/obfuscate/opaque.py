@@ -56,19 +56,26 @@ _PLAIN: Final = re.compile(r"[a-z]{1,7}(?:[-_.][a-z]{1,7})*")  # too little evid
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f.~_-]+|[0-9A-F.~_-]+")
 _LONG_ENOUGH: Final = 6
 _LONGEST_TEXT: Final = 64
-_FOREIGN_BITS: Final = 9.0
+# All bits are counted in hundredths, so that their sum is exact.
+_FOREIGN_BITS: Final = 900
+_BASE_62, _BASE_36, _BASE_16, _ONE_CASE = 595, 517, 400, 470  # a random character of the alphabets identifiers are in
 
 
 def is_opaque(text: str) -> bool:
     """Say whether `text` (ASCII letters, digits and ``-_.~``) looks like an identifier rather than like words."""
+    if text.isdigit():
+        return True
     if _PLAIN.fullmatch(text):
         return False
-    if text.isdigit() or len(text) > _LONGEST_TEXT:
+    if len(text) > _LONGEST_TEXT:
         return True
-    if text.islower() and not _DIGIT.search(text):
+    numbered = _DIGIT.search(text) is not None
+    if text.islower() and not numbered:
         return _is_random(text)
-    pieces = _SEPARATORS.split(text)
-    return _has_record_number(text, pieces) or _is_random(text) or (len(pieces) > 1 and any(map(_is_random, pieces)))
+    pieces = [text] if text.isalnum() else _SEPARATORS.split(text)
+    if numbered and _has_record_number(text, pieces):
+        return True
+    return _is_random(text) or (len(pieces) > 1 and any(map(_is_random, pieces)))
 
 
 def _has_record_number(text: str, pieces: list[str]) -> bool:
@@ -95,35 +102,25 @@ def _is_random(text: str) -> bool:
     length = len(text)
     if length < _LONG_ENOUGH:
         return False
-    surplus = description_surplus(text)
-    if text.islower() or text.isupper():
-        return surplus > (10 if text.isalpha() else 5 if _DIGIT_INSIDE.search(text) else 8)
-    return surplus > 4 - length / 2  # words in camelCase fall far below zero, and the further the longer they are
-
-
-def description_surplus(text: str) -> float:
-    """Bits needed to write ASCII `text` as words, less the bits to write it as random characters of its alphabet."""
-    bits = -_random_bits(text) * len(text)
-    costs = _costs()
-    row = costs[0]
-    for character in text.encode("ascii", "replace"):
-        bits += row[character]
-        row = costs[character]
-    return bits
-
-
-def _random_bits(text: str) -> float:
-    """Bits per random character in the smallest of the alphabets that identifiers are drawn from."""
+    bits = _bits_as_words(text)
     if not (text.islower() or text.isupper()):
-        return 5.95  # base 62
+        return bits > _BASE_62 * length + 400 - 50 * length  # words in camelCase fall far below, the longer the farther
     if text.isalpha():
-        return 4.7  # one case
-    return 4.0 if _HEXADECIMAL.fullmatch(text) else 5.17  # base 16, base 36
+        return bits > _ONE_CASE * length + 1000
+    random = _BASE_16 if _HEXADECIMAL.fullmatch(text) else _BASE_36
+    return bits > random * length + (500 if _DIGIT_INSIDE.search(text) else 800)
+
+
+def _bits_as_words(text: str) -> int:
+    """Hundredths of bits that it takes to write ASCII `text` as words."""
+    codes = text.encode("ascii", "replace")
+    costs = _costs()
+    return sum([costs[before][after] for before, after in zip(b"\0" + codes, codes, strict=False)])
 
 
 @cache
-def _costs() -> list[list[float]]:
-    """Bits of each character (column) after each other one (row; row 0 begins a text) when the text is usual words."""
+def _costs() -> list[list[int]]:
+    """Cost of each character (column) after each other one (row; row 0 begins a text) when the text is usual words."""
     alphabet = ascii_letters + digits + "-_.~"
     table = [[_FOREIGN_BITS] * 128 for _ in range(128)]
     for after in alphabet:
@@ -133,22 +130,22 @@ def _costs() -> list[list[float]]:
     return table
 
 
-def _start_bits(after: str) -> float:
-    """Bits for the first character of a word."""
+def _start_bits(after: str) -> int:
+    """Cost of the first character of a word."""
     if after.isalpha():
-        return 4.7 if after.islower() else 5.7
-    return 7.0
+        return 470 if after.islower() else 570
+    return 700
 
 
-def _step_bits(before: str, after: str) -> float:
-    """Bits for `after` following `before`: letters by the table, changes of case and kind by how rare they are."""
+def _step_bits(before: str, after: str) -> int:
+    """Cost of `after` following `before`: letters by the table, changes of case and kind by how rare they are."""
     if before.isalpha() and after.isalpha():
-        surprise = float(_SURPRISE[ord(before.lower()) - 97][ord(after.lower()) - 97])
+        surprise = 100 * int(_SURPRISE[ord(before.lower()) - 97][ord(after.lower()) - 97])
         if after.islower():
-            return surprise + (0.2 if before.islower() else 0.5)
-        return 7.7 if before.islower() else min(surprise, 6) + 1  # a new camelCase word; the next letter of an acronym
+            return surprise + (20 if before.islower() else 50)
+        return 770 if before.islower() else min(surprise, 600) + 100  # a new camelCase word; an acronym's next letter
     if after.isdigit():
-        return 3.6 if before.isdigit() else 7.3
+        return 360 if before.isdigit() else 730
     if after.isalpha():
-        return (8.7 if before.isdigit() else 4.7) + (0 if after in ascii_lowercase else 0.9)
-    return 3.0 if before.isalnum() else 8.0
+        return (870 if before.isdigit() else 470) + (0 if after in ascii_lowercase else 90)
+    return 300 if before.isalnum() else 800

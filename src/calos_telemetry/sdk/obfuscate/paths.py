@@ -30,6 +30,7 @@ _ORIGIN: Final = re.compile(r"\A\s*[A-Za-z][A-Za-z0-9+.-]*://[^/?#\\]*")
 _TAIL: Final = re.compile(r"[?#].*", re.DOTALL)
 _MATRIX: Final = re.compile(r";[^/]*")  # /users;id=5
 _SLASHES: Final = re.compile(r"[/\\]+")
+_UNUSUAL: Final = re.compile(r"[?#;\\]|//")  # without any of these there is neither origin nor tail nor matrix
 _TOKEN: Final = re.compile(r"[$]?[A-Za-z0-9._~-]+")
 _NOT_LITERAL: Final = re.compile(r"[/():]")
 _LITERAL: Final = re.compile(r"[A-Za-z0-9._~$-]*")
@@ -37,7 +38,7 @@ _VERB: Final = re.compile(r"(.+):([a-z][a-zA-Z]{1,30})")  # Google's custom verb
 _CALL: Final = re.compile(r"([A-Za-z][A-Za-z_.]{0,40})\(.*\)")  # OData: /Orders(5)
 _DATE: Final = re.compile(r"(?:19|20)\d\d-\d\d(?:-\d\d)?")
 _VERSION: Final = re.compile(r"\d{1,2}(?:\.\d{1,2}){1,2}")
-_LOW_NUMBER: Final = re.compile(r"[0-9]")
+_LOW_NUMBERS: Final = frozenset("0123456789")
 _HOST: Final = re.compile(
     r"(?:[a-z0-9-]+\.)+(?:com|net|org|edu|gov|mil|biz|local|lan|internal|localhost|[a-z]{2}\.[a-z]{2})|(?:\d+\.){3}\d+",
     re.IGNORECASE,
@@ -80,29 +81,29 @@ def path_template(path: str) -> str:
     if path in _CONSTANTS:
         return path
     cut = len(path) == _LONGEST_INPUT
-    path = _MATRIX.sub("", _SLASHES.sub("/", _TAIL.sub("", _ORIGIN.sub("", path))))
-    segments = [segment for segment in path.split("/") if segment]
+    if _UNUSUAL.search(path):
+        path = _MATRIX.sub("", _SLASHES.sub("/", _TAIL.sub("", _ORIGIN.sub("", path))))
+    segments = list(filter(None, path.split("/")))
     if cut:
         segments = [*segments[:-1], ID]  # half an identifier may look like a word
-    kept = [""]
+    end = len(segments) - 1
+    kept: list[str] = []
+    before = ""
     for position, segment in enumerate(segments[: MOST_SEGMENTS + 1]):
-        last = position == len(segments) - 1
-        kept.append(_in_place(_segment(segment), segment, kept[-1], position, last=last))
-    return bounded(kept[1:], ends_in_slash=path.endswith("/"))
-
-
-def _in_place(template: str, segment: str, before: str, position: int, *, last: bool) -> str:
-    """Correct what a segment looks like by the place where it stands: behind what, and how far from the start."""
-    if template == ID and _is_version_here(segment, before, position, last=last):
-        return segment
-    if before in _PERSONS and _NAME.fullmatch(template):
-        return ID
-    return template
+        template = _segment(segment)
+        if template == ID:  # what a segment looks like is corrected by the place where it stands
+            if _is_version_here(segment, before, position, last=position == end):
+                template = segment
+        elif before in _PERSONS and _NAME.fullmatch(template):
+            template = ID
+        kept.append(template)
+        before = template
+    return bounded(kept, ends_in_slash=path.endswith("/"))
 
 
 def _is_version_here(segment: str, before: str, position: int, *, last: bool) -> bool:
     """Say whether a number or a date is the version of the interface, judging by the place where it stands."""
-    if _LOW_NUMBER.fullmatch(segment):
+    if len(segment) == 1 and segment in _LOW_NUMBERS:
         starts_path = position == 0 and segment in "123"
         return before in _BEFORE_NUMBER or (not last and (starts_path or before == "api"))  # Jira's /rest/api/3/issue
     if _VERSION.fullmatch(segment):
@@ -120,7 +121,7 @@ def _segment(segment: str) -> str:
     if ID in segment and _is_template(segment):
         return segment
     if _TOKEN.fullmatch(segment):
-        return ID if _is_identifier(segment.lstrip("$")) else segment
+        return ID if _is_identifier(segment.lstrip("$") if segment[0] == "$" else segment) else segment
     if call := _CALL.fullmatch(segment):
         name = ID if _is_identifier(call[1]) else call[1]
         return f"{name}({ID if segment[-2] != '(' else ''})"
@@ -148,8 +149,8 @@ def _unquoted(segment: str) -> str:
 def _is_identifier(token: str) -> bool:
     """Judge one token of ASCII letters, digits and ``-_.~``."""
     return (
-        not token.strip("._~-")
-        or token.count("-") >= _MOST_WORDS
+        token.count("-") >= _MOST_WORDS
         or is_opaque(token)
-        or _HOST.fullmatch(token) is not None
+        or ("." in token and _HOST.fullmatch(token) is not None)
+        or not token.strip("._~-")
     )
