@@ -79,7 +79,7 @@ def _in_cookie(match: re.Match[str]) -> bool:
 
 
 def _is_opaque(match: re.Match[str]) -> bool:
-    return is_opaque(match[0])
+    return is_opaque(match["v"])
 
 
 RULES: Final = (
@@ -169,8 +169,8 @@ RULES: Final = (
         TOKEN,
         "a long run of letters and digits that no word explains",
         r"[A-Za-z0-9]{7}([A-Za-z][0-9]|[0-9][A-Za-z])|([A-Za-z][0-9]|[0-9][A-Za-z])[A-Za-z0-9]{7}",
-        r"[A-Za-z0-9](?<![A-Za-z0-9]{2})(?!(?<=0)(?:[xX]|000))[A-Za-z0-9]{15,}(?:[_-][A-Za-z0-9_-]{4,})?={0,2}(?![A-Za-z0-9])",
+        r"(?:\A|[^A-Za-z0-9])(?P<v>(?!0(?:[xX]|000))[A-Za-z0-9]{16,}(?:[_-][A-Za-z0-9_-]{4,})?={0,2})(?![A-Za-z0-9])",
         _is_opaque,
-        scan=True,
+        start=r"(^|[^A-Za-z0-9])[A-Za-z0-9]{16}",
     ),
 )

@@ -60,9 +60,8 @@ def find(text: str) -> list[Span]:
     for index in candidates or range(len(finders)):
         if index < len(finders):
             places += _places(finders[index] or _finder(index), text, data)
-    if not places:
-        return []
-    return _apart(_united(places), taken, text) if taken else _united(places)
+    spans = _united(places) if places else []
+    return _apart(spans, taken, text) if taken else spans
 
 
 @cache
@@ -87,7 +86,7 @@ def _options() -> re2.Options:
 
 def _finder(index: int) -> _Finder:
     rule = RULES[index]
-    search = None if rule.scan else _searcher(rule.gate)
+    search = None if rule.scan else _searcher(rule.start or rule.gate)
     finder = _Finder(index, search, re.compile(rule.pattern, re.ASCII), rule.check, rule in _BY_CONTEXT)
     _compiled()[1][index] = finder
     return finder

@@ -82,7 +82,6 @@ RULES: Final = (
         r"\b\d(?:[ -]?\d){11}",
         r"(?P<v>\d(?<!\w\d)(?<!\d[.,-]\d)(?:[ -]?\d){11,18})(?!\w|[.,-]\d)",
         _is_card,
-        scan=True,
     ),
     Rule(
         "card.named",

@@ -19,6 +19,9 @@ class Rule:
     the gate only says that the text is of the right kind (an SQL statement), or where the pattern begins with a fixed
     text or a narrow class, which :mod:`re` finds sooner than RE2 is called.
 
+    ``start`` is read in the gate's place the second time, where one expression cannot say both that the rule is worth
+    trying and where its pattern begins.
+
     ``pattern`` is read by :mod:`re` with the ``ASCII`` flag and finds the exact place: the last group that took part
     where its name has one letter, else the whole match.  No two neighbouring repetitions in it can
     trade characters, or their counts are bounded, so that its time is linear.  ``check`` refuses what only looks alike.
@@ -31,6 +34,7 @@ class Rule:
     pattern: str
     check: Check | None = None
     scan: bool = False
+    start: str = ""
 
 
 LETTER = r"\w\x80-\U0010ffff"
