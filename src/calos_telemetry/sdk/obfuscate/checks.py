@@ -111,6 +111,7 @@ def is_phone(text: str) -> bool:
 _CLASS: Final = re.compile(r"[a-z]+|[A-Z]+|[0-9]+")
 _CAMEL: Final = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{2,}(?![a-z])")
 _NUMBERS: Final = re.compile(r"[0-9]+")
+_THREE_NUMBERS: Final = re.compile(r"[^0-9]*+(?:[0-9]++[^0-9]++){2}[0-9]")
 _HEXADECIMAL: Final = re.compile(r"[0-9a-fA-F]+")
 
 
@@ -121,10 +122,9 @@ def is_opaque(text: str) -> bool:
     """
     if text.isalpha() or text.isdecimal():
         return False
-    numbers = _NUMBERS.findall(text)
-    if len(numbers) > 2:  # noqa: PLR2004  words carry one number, at most two
-        return True
-    if sum(map(len, numbers)) < 2:  # noqa: PLR2004  one digit is a version: isBluetoothA2dpOn
+    if _THREE_NUMBERS.match(text):
+        return True  # words carry one number, at most two
+    if sum(map(len, _NUMBERS.findall(text))) < 2:  # noqa: PLR2004  one digit is a version: isBluetoothA2dpOn
         return False
     if _HEXADECIMAL.fullmatch(text):
         return len(_CLASS.findall(text)) >= 4  # noqa: PLR2004  a number in hexadecimal, not a word with a counter

@@ -13,7 +13,7 @@ from calos_telemetry.sdk.obfuscate.words import is_wordy
 # The sign itself, percent-encoded (once or twice), as HTML entity, JSON or string escape, and written out in brackets.
 _AT: Final = r"(?:@|%(?:25)?40|&(?:#64|#x40|commat);|\\u0040|\\x40|\s?[\[({]\s?at\s?[\])}]\s?)"
 _LOCAL_SIGNS: Final = rf"{LETTER}.+~!#$*^-"
-_LOCAL: Final = rf"(?:[{_LOCAL_SIGNS}]|%(?!(?:25)?40)|(?<=\w)'(?=\w))"
+_LOCAL: Final = rf"(?:[{_LOCAL_SIGNS}]++|%(?!(?:25)?40)|(?<=\w)'(?=\w))"
 _DOT: Final = r"(?:\.|%2e|\s?[\[({]\s?dot\s?[\])}]\s?)"
 _DOMAIN: Final = (
     rf"(?:(?:[{LETTER}-]+{_DOT})+(?:xn--)?[a-z\x80-\U0010ffff][{LETTER}-]*|\[?\d{{1,3}}(?:\.\d{{1,3}}){{3}}\]?)"

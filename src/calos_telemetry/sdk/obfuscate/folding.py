@@ -18,6 +18,8 @@ _INVISIBLE: Final = re.compile(
     "\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]",
 )
 
+_SEEN: Final = b"\t\n" + bytes(range(0x20, 0x7F))
+
 _LATIN: Final = (  # Cyrillic and Greek letters drawn like Latin ones (Unicode TR 39 names them confusable)
     ("АВЕЅІЈКМНОРСТХУаеѕіјорсхуһԁԛԝ", "ABESIJKMHOPCTXYaesijopcxyhdqw"),
     ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧορνικαι", "ABEZHIKMNOPTYXopvikai"),
@@ -52,7 +54,7 @@ _LOOK_ALIKE: Final = re.compile(f"[{''.join(map(chr, _LOOK_ALIKES))}]")
 
 def visible(text: str) -> str:
     """Return ``text`` without the characters nobody sees: controls, zero-width marks, lone surrogates."""
-    if text.isascii() and text.replace("\n", " ").isprintable():
+    if text.isascii() and not text.encode().translate(None, _SEEN):
         return text
     return _INVISIBLE.sub("", text)
 
