@@ -52,7 +52,7 @@ def test_plain_gzip_and_standard_input_are_equal(tmp_path: Path, monkeypatch: py
         assert not stdin.closed
 
 
-@pytest.mark.parametrize("content", [COMBINED + b"\n", gzip.compress(COMBINED + b"\n")])
+@pytest.mark.parametrize("content", [COMBINED + b"\n", gzip.compress(COMBINED + b"\n", mtime=0)])
 def test_pipe_that_hands_over_single_bytes(content: bytes) -> None:
     """A named pipe whose writer is slow is recognised and read like a file."""
     out, into = os.pipe()
@@ -70,7 +70,7 @@ def test_pipe_that_hands_over_single_bytes(content: bytes) -> None:
     assert [line.number for line in found if isinstance(line, Line)] == [1]
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"\n", gzip.compress(b"", mtime=0)])
 def test_empty_log_holds_nothing(tmp_path: Path, content: bytes) -> None:
     """An empty log is no fault: it has no lines."""
     (tmp_path / "log").write_bytes(content)
@@ -93,10 +93,13 @@ def test_progress_is_told_in_bytes_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (gzip.compress(COMBINED * 99)[:-20], "ends in the middle of its gzip data: copy it again, whole"),
-        (gzip.compress(COMBINED)[:5], "ends in the middle of its gzip data: copy it again, whole"),
+        (gzip.compress(COMBINED * 99, mtime=0)[:-20], "ends in the middle of its gzip data: copy it again, whole"),
+        (gzip.compress(COMBINED, mtime=0)[:5], "ends in the middle of its gzip data: copy it again, whole"),
         (b"\x1f\x8b" + b"\x00" * 50, "is damaged gzip: check it with `gzip -t`, copy it again"),
-        (gzip.compress(COMBINED)[:-8] + b"\x00" * 8, "is damaged gzip: check it with `gzip -t`, copy it again"),
+        (
+            gzip.compress(COMBINED, mtime=0)[:-8] + b"\x00" * 8,
+            "is damaged gzip: check it with `gzip -t`, copy it again",
+        ),
         (
             b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03" + b"\xff" * 50,
             "is damaged gzip: check it with `gzip -t`, copy it again",

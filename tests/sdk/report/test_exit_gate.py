@@ -38,7 +38,7 @@ HARMLESS = [
     "/api/users/:id/transactions/:id", "pos_transaction", "[EMAIL]", "12:34:56", "2026-11-25", "HTTP 404", "Foo::Bar",
     "std::vector<int>", "a:b:c", "shop.seats:find:7", "1,234,567", "3.14159", "sqlalchemy.exc.OperationalError",
     "/home/[USER]/shop.py", "theme.colour=dark", "en-US", "Decimal('1.50')", "port 5432", "0x7f", "v1.2.3", "::",
-    "task-force", "skip_list", "Bearer", "user@", "@decorator", "(rare)", *PLACEHOLDERS,
+    "task-force", "skip_list", "Bearer", "user@", "@decorator", "(rare)", *sorted(PLACEHOLDERS),
 ]  # fmt: skip
 
 
@@ -222,11 +222,11 @@ def test_every_byte_is_accounted_for(smuggle: Any) -> None:
     [
         b"",
         b"nonsense",
-        gzip.compress(b""),
-        gzip.compress(b"{}"),
-        gzip.compress(b"[" * 100_000),
-        gzip.compress(b"\xff"),
-        gzip.compress(b"{}") * 2,
+        gzip.compress(b"", mtime=0),
+        gzip.compress(b"{}", mtime=0),
+        gzip.compress(b"[" * 100_000, mtime=0),
+        gzip.compress(b"\xff", mtime=0),
+        gzip.compress(b"{}", mtime=0) * 2,
     ],
 )
 def test_what_is_no_request_stays(body: bytes) -> None:
