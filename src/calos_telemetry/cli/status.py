@@ -29,6 +29,7 @@ def status(in_json: bool) -> None:
             "tier": license_state.tier,
             "license": license_state.reason,
             "warning": license_state.warning,
+            "database": install.database_problem(),
             "cleanup": install.upkeep.alarm(),
         }
     if in_json:

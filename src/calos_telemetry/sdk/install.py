@@ -12,6 +12,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import DatabaseError
 
 from calos_telemetry.clock import now_ms
 from calos_telemetry.contract.keys import Use
@@ -30,6 +31,7 @@ from calos_telemetry.sdk.obfuscate.identifiers import load_secret
 from calos_telemetry.sdk.policy.decision import Policy
 from calos_telemetry.sdk.record.drain import Drain, Drained, pending
 from calos_telemetry.sdk.record.log_import import LogImport
+from calos_telemetry.sdk.record.spool import DrainLock
 from calos_telemetry.sdk.record.storing import DROPPED, STORED
 from calos_telemetry.sdk.record.upkeep import Upkeep
 from calos_telemetry.sdk.report.check import Finding, check_ledger
@@ -38,6 +40,7 @@ from calos_telemetry.settings import Settings
 from calos_telemetry.store.database import open_database
 from calos_telemetry.store.install_tables import books
 from calos_telemetry.store.migrate import INSTALL, TELEMETRY
+from calos_telemetry.store.salvage import corrupt_files, heal, open_or_begin
 from calos_telemetry.store.summary import summarise
 
 DATABASE = "telemetry.db"
@@ -58,10 +61,18 @@ class Install:
         self.license_key, self.license_problem = read_license(settings)
         self.policy_tier = proven_tier(self.license_key)
         self.policy = Policy(settings, self.policy_tier)
-        self.engine: Engine = open_database(
-            settings.database_url, settings.home / DATABASE, TELEMETRY, INSTALL, schema=settings.database_schema
-        )
+        self.engine: Engine = self._open()
         self.ledger = Ledger(self.engine)
+
+    def _open(self) -> Engine:
+        url, schema = self.settings.database_url, self.settings.database_schema
+        if url is None:
+            return open_or_begin(self._file, TELEMETRY, INSTALL)
+        return open_database(url, self._file, TELEMETRY, INSTALL, schema=schema)
+
+    @property
+    def _file(self) -> Path:
+        return self.settings.home / DATABASE
 
     @property
     def spool_directory(self) -> Path:
@@ -80,9 +91,22 @@ class Install:
         return Upkeep(ensure_directory(self.spool_directory), self.engine, self.identity.install_id)
 
     def drain(self, *, patience: float = 0.0) -> Drained:
-        """Move what all processes have spooled into the database."""
+        """Move what all processes have spooled into the database; a corrupt one is set aside and a new one begun."""
         ensure_directory(self.spool_directory)
-        return Drain(self.spool_directory, self.engine, self.identity.install_id, self.policy).run(patience=patience)
+        drain = Drain(self.spool_directory, self.engine, self.identity.install_id, self.policy)
+        try:
+            return drain.run(patience=patience)
+        except DatabaseError as error:
+            with DrainLock(self.spool_directory, timeout=patience) as elected:
+                if not elected or not heal(self.engine, self._file, error, TELEMETRY, INSTALL):
+                    raise
+        return drain.run(patience=patience)
+
+    def database_problem(self) -> str | None:
+        """Return a sentence about databases that had to be set aside, if any."""
+        aside = corrupt_files(self._file)
+        names = ", ".join(file.name for file in aside)
+        return f"{names} could not be read any more and was set aside: look at it, or delete it" if aside else None
 
     def log_import(self, *, shift_ms: int = 0) -> LogImport:
         """Return what brings an access log into the database, with every time moved by ``shift_ms``."""

@@ -12,7 +12,7 @@ import sqlite3
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from calos_telemetry.errors import StoreError
@@ -25,6 +25,7 @@ __all__ = ["open_database", "open_sqlite", "writing"]
 
 BUSY_SECONDS = 30.0
 _INSIDE = "calos.inside"
+_FILE = "calos.file"
 
 
 def open_sqlite(path: Path, *schemas: Schema, busy_seconds: float = BUSY_SECONDS) -> Engine:
@@ -34,19 +35,28 @@ def open_sqlite(path: Path, *schemas: Schema, busy_seconds: float = BUSY_SECONDS
 
     Raises :class:`StoreError` when the file is unreadable, corrupt, not SQLite, or newer than this code.
     """
-    _create_private(path)
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": busy_seconds})
+    _follow(engine, path)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     event.listen(engine, "checkout", _enter)
     event.listen(engine, "checkin", _leave)
     try:
-        for schema in schemas:
-            migrate(engine, schema, exclusive=lambda: file_lock(path.with_suffix(".lock")))
+        migrate_sqlite(engine, path, *schemas)
     except DatabaseError as error:
         engine.dispose()
         raise StoreError(f"{path} cannot be used as a database ({error.orig}): move it aside or restore it") from None
+    except StoreError:
+        engine.dispose()
+        raise
     return engine
+
+
+def migrate_sqlite(engine: Engine, path: Path, *schemas: Schema) -> None:
+    """Bring the file at ``path`` up to date; create it (mode 0600) where it is missing."""
+    _create_private(path)
+    for schema in schemas:
+        migrate(engine, schema, exclusive=lambda: file_lock(path.with_suffix(".lock")))
 
 
 def open_database(url: str | None, path: Path, *schemas: Schema, schema: str | None = None) -> Engine:
@@ -67,6 +77,32 @@ def _create_private(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise StoreError(f"{path} cannot be opened ({error.strerror}): check its owner and permissions") from None
+
+
+def _follow(engine: Engine, path: Path) -> None:
+    """Let go of a connection whose file was set aside or removed meanwhile: what it wrote there would be lost."""
+
+    def create(*_: object) -> None:
+        _create_private(path)
+
+    def remember(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info[_FILE] = _identity(path)
+
+    def compare(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if record.info.get(_FILE) != _identity(path):
+            raise DisconnectionError(f"{path} is another file now")
+
+    event.listen(engine, "do_connect", create)
+    event.listen(engine, "connect", remember)
+    event.listen(engine, "checkout", compare)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:

@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy.exc import DataError, IntegrityError
 
 from calos_telemetry.clock import MS_PER_DAY, now_ms
 from calos_telemetry.contract.events import from_record
@@ -30,8 +31,13 @@ from calos_telemetry.store.install_tables import spool_cursors
 from calos_telemetry.store.upserts import add_up
 
 EVENTS_PER_TRANSACTION = 5_000
+MAX_UNSTORABLE = 20
+"""Records that one drain may give up; more of them is a mistake of ours, and the rest waits for its correction."""
 CURSOR_KEPT_MS = 7 * MS_PER_DAY
 _QUARANTINE = "unreadable"
+_LATEST = 253_402_300_800_000  # the year 10000, unix ms: no calendar of ours goes on
+_UNSTORABLE = (DataError, IntegrityError, ArithmeticError, LookupError, TypeError, ValueError)
+"""What an event brings about that no database can hold, in contrast to a database that cannot hold anything now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class Drain:
         self._engine = engine
         self._install_id = install_id
         self._policy = policy
+        self._unstorable = 0
 
     def run(self, *, patience: float = 0.0) -> Drained:
         """Drain every file; wait up to ``patience`` seconds for another drain to finish.
@@ -63,6 +70,7 @@ class Drain:
                 return Drained(elected=False)
             adopt_leftovers(self._directory)
             files = spool_files(self._directory)
+            self._unstorable = 0
             events = sum(self._drain_file(path) for path in files)
             self._forget_old_cursors()
             return Drained(elected=True, events=events, files=len(files))
@@ -76,14 +84,30 @@ class Drain:
         events = 0
         reading = frames.read_records(path, self._position(header))
         while records := list(islice(reading, EVENTS_PER_TRANSACTION)):
-            with writing(self._engine) as connection:
-                events += self._store(connection, header, records)
+            events += self._store(header, records)
         if not owned:
             self._count_torn(path, header)
             remove(path)
         return events
 
-    def _store(self, connection: Connection, header: frames.Header, records: list[frames.Record]) -> int:
+    def _store(self, header: frames.Header, records: list[frames.Record]) -> int:
+        """Store records in one transaction; where one of them cannot be stored, the others all the same."""
+        try:
+            with writing(self._engine) as connection:
+                return self._store_in(connection, header, records)
+        except _UNSTORABLE:
+            if len(records) > 1:
+                half = len(records) // 2
+                return self._store(header, records[:half]) + self._store(header, records[half:])
+            if self._unstorable >= MAX_UNSTORABLE:
+                raise
+        self._unstorable += 1
+        with writing(self._engine) as connection:
+            count(connection, DROPPED + "unstorable", 1)
+            self._advance(connection, header, records[-1].offset_end)
+        return 0
+
+    def _store_in(self, connection: Connection, header: frames.Header, records: list[frames.Record]) -> int:
         stored = 0
         arrived = [record for record in records if record.kind == frames.EVENT]
         if self._policy.store().allowed:
@@ -140,6 +164,8 @@ def _read(header: frames.Header, records: list[frames.Record]) -> Iterator[Store
         try:
             at, event = from_record(record.payload)
         except ValueError:  # msgspec's errors are ValueErrors too
+            continue
+        if at >= _LATEST:
             continue
         yield Stored(frames.event_id(header.file_id, record.offset), at, event)
 
