@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
 
 from calos_telemetry.clock import day_of
+from calos_telemetry.store.bulk import insert_bulk
 from calos_telemetry.store.tables import event_parts, event_rows
-from calos_telemetry.store.upserts import insert_new
 
 CLIENT = "client"
 _LOOKUP = 400  # rows per query: SQLite allows 999 parameters where it is old
 _NUMBERS = frozenset({"duration_us", "request_bytes", "response_bytes"})
-_HASHES = {"session": "session_hash", "user": "user_hash"}
+_HASHES = frozenset({"session", "user"})
+_COLUMNS = {"duration_us": 0, "request_bytes": 1, "response_bytes": 2, "session": 3, "user": 4}
 _OF_CLIENT = frozenset({"browser", "os", "country"})
 _CLOSED_NUMBERS = frozenset({"status"})
 _HASH = re.compile(r"[0-9a-f]{16}")
@@ -42,24 +42,33 @@ class EventRow(NamedTuple):
     fields: Mapping[str, Any]
 
 
-@dataclass(slots=True)
-class Split:
+class Split(NamedTuple):
     """The fields of an event: what it has in common with others, its columns, and what only it has."""
 
-    part: dict[str, Any] = field(default_factory=dict)
-    client: dict[str, Any] = field(default_factory=dict)
-    columns: dict[str, Any] = field(default_factory=dict)
-    rest: dict[str, Any] = field(default_factory=dict)
+    part: dict[str, Any]
+    client: dict[str, Any]
+    columns: list[Any]
+    rest: dict[str, Any]
 
 
 def write_events(connection: Connection, install_id: str, events: Sequence[EventRow]) -> None:
     """Store ``events``, none of which is stored yet."""
-    rows, used = _rows(events)
-    numbers = _numbers_of(connection, install_id, used)
-    for row in rows:
-        row["part"] = numbers[row["part"]]
-        row["client"] = numbers.get(row["client"])
-    insert_new(connection, event_rows, rows)
+    splits = [split(event.fields) for event in events]
+    parts = [(event.event_type, _to_json(one.part).decode()) for event, one in zip(events, splits, strict=True)]
+    clients = [(CLIENT, _to_json(one.client).decode()) if one.client else None for one in splits]
+    numbers = _numbers_of(connection, install_id, _used(events, parts, clients))
+    rows = [
+        (
+            event.at,
+            bytes.fromhex(event.event_id),
+            numbers[part],
+            None if client is None else numbers[client],
+            *one.columns,
+            _to_json(one.rest).decode() if one.rest else None,
+        )
+        for event, one, part, client in zip(events, splits, parts, clients, strict=True)
+    ]
+    insert_bulk(connection, event_rows, rows)
 
 
 def known_ids(connection: Connection, keys: Sequence[tuple[int, str]]) -> set[str]:
@@ -76,15 +85,18 @@ def known_ids(connection: Connection, keys: Sequence[tuple[int, str]]) -> set[st
 
 def split(fields: Mapping[str, Any]) -> Split:
     """Return the fields of an event by where they are kept."""
-    done = Split()
+    done = Split({}, {}, [None] * len(_COLUMNS), {})
     for name, value in fields.items():
-        if name in _NUMBERS and type(value) is int and 0 <= value <= _LARGEST:
-            done.columns[name] = value
-        elif name in _HASHES and isinstance(value, str) and _HASH.fullmatch(value):
-            done.columns[_HASHES[name]] = bytes.fromhex(value)
-        elif name in _OF_CLIENT:
+        kind = type(value)
+        if name in _OF_CLIENT:
             done.client[name] = value
-        elif name not in _CLOSED_NUMBERS and _varies(value):
+        elif name in _HASHES and kind is str and _HASH.fullmatch(value):
+            done.columns[_COLUMNS[name]] = bytes.fromhex(value)
+        elif kind is str or kind is bool or name in _CLOSED_NUMBERS:
+            done.part[name] = value
+        elif name in _NUMBERS and kind is int and 0 <= value <= _LARGEST:
+            done.columns[_COLUMNS[name]] = value
+        elif _varies(value):
             done.rest[name] = value
         else:
             done.part[name] = value
@@ -108,32 +120,15 @@ def _inside(value: object) -> Iterator[object]:
         yield from _inside(one)
 
 
-def _rows(events: Iterable[EventRow]) -> tuple[list[dict[str, Any]], dict[Part, int]]:
-    """Return the rows with their parts in place of the parts' numbers, and the day on which each part was used last."""
-    rows: list[dict[str, Any]] = []
+def _used(events: Sequence[EventRow], parts: Sequence[Part], clients: Sequence[Part | None]) -> dict[Part, int]:
+    """Return the day on which each part is used last."""
     used: dict[Part, int] = {}
-    for event in events:
-        parts = split(event.fields)
-        part = (event.event_type, _to_json(parts.part).decode())
-        client = (CLIENT, _to_json(parts.client).decode()) if parts.client else None
+    for event, *both in zip(events, parts, clients, strict=True):
         day = day_of(event.at)
-        for one in filter(None, (part, client)):
-            used[one] = max(day, used.get(one, day))
-        rows.append(
-            {
-                "created_at": event.at,
-                "event_id": bytes.fromhex(event.event_id),
-                "part": part,
-                "client": client,
-                "duration_us": parts.columns.get("duration_us"),
-                "request_bytes": parts.columns.get("request_bytes"),
-                "response_bytes": parts.columns.get("response_bytes"),
-                "session_hash": parts.columns.get("session_hash"),
-                "user_hash": parts.columns.get("user_hash"),
-                "rest": _to_json(parts.rest).decode() if parts.rest else None,
-            }
-        )
-    return rows, used
+        for one in both:
+            if one is not None and used.get(one, -1) < day:
+                used[one] = day
+    return used
 
 
 def _numbers_of(connection: Connection, install_id: str, used: Mapping[Part, int]) -> dict[Part, int]:

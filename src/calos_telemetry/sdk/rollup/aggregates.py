@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -97,8 +98,7 @@ def _known(connection: Connection, install_id: str, date: str, counter: str) -> 
 
 def counted(batch: Batch) -> Iterator[Counted]:
     """Yield everything in the batch that is counted; the counters are declared in ``contract.counters``."""
-    for at, request in batch.of(ApiRequest):
-        yield from _of_request(at, request)
+    yield from _of_requests(batch)
     for at, feature in uses(batch):
         yield at, "feature", feature, 1
     for at, usage in batch.of(FeatureUsage):
@@ -109,21 +109,39 @@ def counted(batch: Batch) -> Iterator[Counted]:
         yield from _of_operation(at, operation)
 
 
-def _of_request(at: int, request: ApiRequest) -> Iterator[Counted]:
-    yield at, "requests", f"{request.status // 100}xx", 1
-    yield at, "method", request.method, 1
-    yield at, "hour", f"{at // MS_PER_HOUR % 24:02}", 1
-    yield at, "weekday", str((at // MS_PER_DAY + _FIRST_WEEKDAY) % 7 + 1), 1
-    yield at, "style", request.style, 1
-    yield at, "bytes_in", "", request.request_bytes
-    yield at, "bytes_out", "", request.response_bytes
-    for counter, key in (("country", request.country), ("browser", request.browser), ("os", request.os)):
-        if key is not None:
-            yield at, counter, key, 1
-    yield at, "database_us", "", request.database_us
-    yield at, "database_queries", "", request.database_queries
-    if request.duration_us is not None and request.duration_us >= SLOW_REQUEST_US:
-        yield at, "slow_request", request.path, 1
+def _of_requests(batch: Batch) -> Iterator[Counted]:
+    """Count requests that are alike together: a batch has thousands of them and some dozens of kinds."""
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for at, request in batch.of(ApiRequest):
+        kind = (
+            at // MS_PER_HOUR,
+            request.status // 100,
+            request.method,
+            request.style,
+            request.country,
+            request.browser,
+            request.os,
+        )
+        sums = alike.setdefault(kind, [0, 0, 0, 0, 0])
+        sums[0] += 1
+        sums[1] += request.request_bytes
+        sums[2] += request.response_bytes
+        sums[3] += request.database_us
+        sums[4] += request.database_queries
+        if request.duration_us is not None and request.duration_us >= SLOW_REQUEST_US:
+            yield at, "slow_request", request.path, 1
+    for (hour, status, method, style, country, browser, system), (requests, *sizes) in alike.items():
+        at = hour * MS_PER_HOUR
+        yield at, "requests", f"{status}xx", requests
+        yield at, "method", method, requests
+        yield at, "hour", f"{hour % 24:02}", requests
+        yield at, "weekday", str((at // MS_PER_DAY + _FIRST_WEEKDAY) % 7 + 1), requests
+        yield at, "style", style, requests
+        for counter, size in zip(("bytes_in", "bytes_out", "database_us", "database_queries"), sizes, strict=True):
+            yield at, counter, "", size
+        for counter, key in (("country", country), ("browser", browser), ("os", system)):
+            if key is not None:
+                yield at, counter, key, requests
 
 
 def _of_operation(at: int, operation: Performance) -> Iterator[Counted]:

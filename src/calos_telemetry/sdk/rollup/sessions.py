@@ -13,13 +13,14 @@ from itertools import combinations, pairwise
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from calos_telemetry.clock import MS_PER_DAY
 from calos_telemetry.contract.events import ApiRequest, FeatureUsage
 from calos_telemetry.sdk.rollup import aggregates
 from calos_telemetry.sdk.rollup.batch import Batch
 from calos_telemetry.sdk.rollup.limits import MAX_SESSION_FEATURES
+from calos_telemetry.store.bulk import insert_bulk
 from calos_telemetry.store.tables import sessions
 
 IDLE_MS = 30 * 60_000
@@ -67,8 +68,7 @@ def roll_up(connection: Connection, batch: Batch) -> None:
         for span in clusters(some):
             rows.append(_row(batch, session, span))
             changes.update(_counts(span))
-    if rows:
-        connection.execute(insert(sessions), rows)
+    insert_bulk(connection, sessions, rows)
     aggregates.add(connection, batch, changes)
 
 
@@ -158,15 +158,16 @@ def _read(features: str | None) -> Features:
     return {} if features is None else msgspec.json.decode(features, type=dict[str, int])
 
 
-def _row(batch: Batch, session: str, span: Span) -> dict[str, Any]:
-    return {
-        "install_id": batch.install_id,
-        "session_hash": session,
-        "started_at": span.first,
-        "user_hash": span.user,
-        "last_seen_at": span.last,
-        "duration_seconds": (span.last - span.first) // 1_000,
-        "requests": span.requests,
-        "features": msgspec.json.encode(dict(sorted(span.features.items()))).decode() if span.features else None,
-        "revision": batch.revision,
-    }
+def _row(batch: Batch, session: str, span: Span) -> tuple[Any, ...]:
+    """Return the row in the order of the table's columns."""
+    return (
+        batch.install_id,
+        session,
+        span.first,
+        span.user,
+        span.last,
+        (span.last - span.first) // 1_000,
+        span.requests,
+        batch.revision,
+        msgspec.json.encode(dict(sorted(span.features.items()))).decode() if span.features else None,
+    )
