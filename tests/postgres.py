@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -48,7 +49,11 @@ def bin_directory() -> Path | None:
 def server(binaries: Path) -> Iterator[str]:
     """Run a server in a process of its own and yield its URL."""
     with subprocess.Popen(
-        [sys.executable, __file__, str(binaries)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, __file__, str(binaries)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a signal to the test runner's group must not end the keeper before its work is done
     ) as keeper:
         assert keeper.stdout is not None
         assert keeper.stdin is not None
@@ -141,7 +146,8 @@ def cluster(binaries: Path) -> Iterator[Cluster]:
 
 
 def main() -> None:
-    """Start a server, print its URL, and stop it at the end of standard input."""
+    """Start a server, print its URL, and stop it at the end of standard input, or when asked to end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with cluster(Path(sys.argv[1])) as made:
         print(made.start(), flush=True)  # noqa: T201 - the answer
         sys.stdin.read()
