@@ -42,5 +42,9 @@ def test_a_killed_runner_leaves_no_server(number: int, request: pytest.FixtureRe
         os.killpg(runner.pid, number)
         runner.communicate()
         with pytest.raises(psycopg.OperationalError):
-            while True:  # ends when the server does, and the test's own time-out stands behind it
-                connection.execute("SELECT 1")
+            _ask_until_it_is_gone(connection)
+
+
+def _ask_until_it_is_gone(connection: psycopg.Connection) -> None:
+    while True:  # ends when the server does; the test's own time-out stands behind it
+        connection.execute("SELECT 1")
