@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -49,6 +50,19 @@ def open_on(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Open]:
 def install_engine(request: pytest.FixtureRequest, open_on: Open) -> Engine:
     """Return the database of an install, on each engine."""
     return open_on(request.param)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the figures of this worker to the process that prints them, where the run has several."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["faults"] = fault_table.as_plain()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take a worker's figures."""
+    fault_table.add(getattr(node, "workeroutput", {}).get("faults", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

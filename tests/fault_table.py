@@ -1,7 +1,8 @@
 """One table at the end of a long run (``make faults``): what was offered, what was done to it, what became of it."""
 
 import os
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
 
 ROUNDS = int(os.environ.get("CALOS_FAULT_ROUNDS", "10"))
 """How much of everything: 10 in the suite, more in the long run."""
@@ -29,6 +30,19 @@ _rows: dict[str, Row] = {}
 def row(name: str) -> Row:
     """Return the row of a test, to be added to."""
     return _rows.setdefault(name, Row())
+
+
+def as_plain() -> dict[str, Any]:
+    """Return the rows as plain data, for the process that prints them."""
+    return {name: asdict(figures) for name, figures in _rows.items()}
+
+
+def add(rows: dict[str, dict[str, int]]) -> None:
+    """Add the rows of another process of the same run."""
+    for name, figures in rows.items():
+        mine = row(name)
+        for field, figure in figures.items():
+            setattr(mine, field, getattr(mine, field) + figure)
 
 
 def lines() -> list[str]:

@@ -23,6 +23,7 @@ from calos_telemetry.sdk.declared import read_declarations
 from calos_telemetry.sdk.license.state import LicenseState, community
 from calos_telemetry.sdk.obfuscate.identifiers import Identifiers, load_secret
 from calos_telemetry.sdk.policy.decision import Policy
+from calos_telemetry.sdk.record.books import ProcessBooks, books_of
 from calos_telemetry.sdk.record.countries import Countries
 from calos_telemetry.sdk.record.facts import RequestFacts
 from calos_telemetry.sdk.record.own_work import own_work
@@ -168,14 +169,25 @@ class Telemetry:
             with gate.inside():
                 from calos_telemetry.sdk.license.standing import state_on_disk  # noqa: PLC0415 - loads cryptography
 
-            return state_on_disk(self.settings)
+            state = state_on_disk(self.settings)
         except Exception as error:  # noqa: BLE001 - the boundary: without a readable license the application goes on
             self.swallow(error)
             return community()
+        if state.warning is not None and (self._license is None or self._license.warning != state.warning):
+            _LOG.warning("license: %s", state.warning)
+        return state
 
     def record(self, facts: RequestFacts) -> None:
         """Record an answered request.  Called by the middlewares, inside their boundary."""
-        if self.pipeline is not None and not facts.own and self.pipeline.request(facts):
+        pipeline = self.pipeline
+        if pipeline is None or facts.own:
+            return
+        try:
+            recorded = pipeline.request(facts)
+        except Exception:
+            pipeline.spool.give_up()
+            raise
+        if recorded:
             self._schedule.start()
 
     def track_feature(
@@ -196,6 +208,8 @@ class Telemetry:
             recorded = self.pipeline is not None and record(self.pipeline)
         except Exception as failure:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
             self.swallow(failure)
+            if self.pipeline is not None:
+                self.pipeline.spool.give_up()
             return False
         if recorded:
             self._schedule.start()
@@ -213,6 +227,10 @@ class Telemetry:
             self.pipeline.write_queries()
         with own_work():
             return self.install.drain(patience=_FLUSH_PATIENCE).events
+
+    def books(self) -> ProcessBooks:
+        """Return what became of all that this process wanted to record; ``install.books()`` is the sum of all of them."""
+        return books_of(self.pipeline)
 
     def summary(self, hours: int = 24) -> dict[str, Any]:
         """Return the summary of the last ``hours``."""

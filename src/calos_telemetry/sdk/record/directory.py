@@ -189,9 +189,12 @@ class DrainLock:
         if fd not in _elected:  # not elected; or forked since, then the election was the parent's
             return
         _elected.discard(fd)
-        with suppress(OSError):
+        try:
             fcntl.flock(fd, fcntl.LOCK_UN)  # closing would not do: a child forked meanwhile may hold a copy
-            os.close(fd)
+        except (OSError, MemoryError):
+            pass
+        finally:
+            _close(fd)
 
     def _try(self) -> bool:
         try:
@@ -202,15 +205,21 @@ class DrainLock:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(fd), self._path.stat()):  # not one that somebody removed meanwhile
-                self._fd = fd
                 _elected.add(fd)
-                return True
+                self._fd = fd
         except (BlockingIOError, FileNotFoundError):
             pass
         except OSError as error:
             self.error = error
+        finally:
+            if self._fd != fd:
+                _close(fd)
+        return self._fd == fd
+
+
+def _close(fd: int) -> None:
+    with suppress(OSError):
         os.close(fd)
-        return False
 
 
 def _forget_elections() -> None:

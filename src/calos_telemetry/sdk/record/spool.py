@@ -32,8 +32,9 @@ from calos_telemetry.sdk.record.frames import EVENT, FRAME, FRAME_SIZE, HEADER_S
 
 __all__ = ["Books", "DrainLock", "Reason", "Spool", "adopt_leftovers", "is_owned", "remove", "spool_files"]
 
-Reason = Literal["spool_full", "disk_full", "unwritable", "oversize"]
-"""Why a record was refused: our own quota, the disk's (or the user's) limit, any other error, or its size."""
+Reason = Literal["spool_full", "disk_full", "unwritable", "oversize", "failed"]
+"""Why there is no record: our own quota, the disk's (or the user's) limit, any other error, its size; or it `failed`
+before it came here, by a mistake of ours or for want of memory."""
 
 RETRY_SECONDS: Final = 1.0  # after a failure, so that a full disk costs one comparison per event
 
@@ -154,6 +155,11 @@ class Spool:
         with self._lock:
             self.seal()
             self._let_go()
+
+    def give_up(self, reason: Reason = "failed") -> None:
+        """Count an event that could not even be made into a record; the drain will hear of it."""
+        with self._lock:
+            self._refuse(reason)
 
     def _refuse(self, reason: Reason) -> Literal[False]:
         self.books.dropped[reason] = self.books.dropped.get(reason, 0) + 1
