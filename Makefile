@@ -8,7 +8,7 @@ demo: .venv/ready
 	$(BIN)/python examples/demo.py $(if $(ONCE),--once)
 
 test: .venv/ready
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 check: .venv/ready
 	$(BIN)/ruff check .

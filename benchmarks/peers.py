@@ -3,8 +3,6 @@
 A peer that is not installed raises ``ImportError`` when it is made; the benchmark says so and goes on.
 """
 
-
-
 from __future__ import annotations
 
 import copy

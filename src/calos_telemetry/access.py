@@ -13,6 +13,9 @@ from enum import Enum
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
+OLD_HTTP = "1.0"
+"""A peer that speaks HTTP/1.0 counts as none: it is how nginx, unless told otherwise, hands on what visitors ask."""
+
 _FORWARDED = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITE = frozenset({"same-origin", "none"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from calos_telemetry.sdk.record.log_import import Imported, last_moment
 from calos_telemetry.settings import Settings
 
 _STDIN = "-"
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 
 
 @click.command()
@@ -32,6 +34,8 @@ def import_log(file: str, public_host: str, until: str | None, in_json: bool) ->
 
     Example: calos-telemetry import-log /var/log/nginx/access.log --public-host shop.example.com
     """
+    if _HOST.fullmatch(public_host) is None:
+        raise SettingsError(f"--public-host is {public_host!r}: give a host name such as shop.example.com")
     shift_ms = now_ms() - _last_moment(file) if until else 0
     settings = dataclasses.replace(Settings.from_environment(), public_host=public_host)
     with opened_install(settings) as install:
@@ -65,4 +69,6 @@ def _sentences(done: Imported) -> str:
     lines += [f"  line {line.number} is left out: {line.why}" for line in done.first_malformed]
     if done.malformed > len(done.first_malformed):
         lines.append(f"  and {done.malformed - len(done.first_malformed)} more")
+    if done.known:
+        lines.append("  what was imported before keeps the times that it was given then")
     return "\n".join(lines)

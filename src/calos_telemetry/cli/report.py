@@ -117,9 +117,15 @@ def evidence(number: int, directory: Path) -> None:
     click.echo(_RECIPE.format(directory=directory))
 
 
+def _why_no_receipt(entry: Entry) -> str:
+    if entry.rows == 0:
+        return f"report {entry.number} is a license check without telemetry: there is no receipt for it"
+    return f"report {entry.number} has no receipt: it is {entry.state}"
+
+
 def _part_of_receipt(entry: Entry, what: str) -> str:
     if entry.receipt is None:
-        raise SettingsError(f"report {entry.number} has no receipt yet")
+        raise SettingsError(_why_no_receipt(entry))
     return entry.receipt.text if what == "receipt" else entry.receipt.signature
 
 

@@ -27,6 +27,8 @@ from calos_telemetry.sdk.license.lease import SignedAnswer
 from calos_telemetry.sdk.license.transport import Response, Transport
 
 _OK = 200
+_UNAUTHORIZED = 401
+_TEMPORARY = range(500, 600)
 _LASTING = frozenset({400, 413, 415, 422})
 """The refusals that speak of the bytes: sent again, they would be refused again.  All others may pass."""
 _NONCE_BYTES = 16
@@ -104,6 +106,10 @@ def _refused(response: Response, request_digest: str, nonce: str, keys: KnownKey
         check(key, answer_base(response.status, request_digest, nonce, response.body), signed.signature)
         sentence = f"{sentence}: {msgspec.json.decode(response.body, type=_Told).sentence[:300]}"
     except (CalosTelemetryError, ValueError, RecursionError):
+        if response.status == _UNAUTHORIZED:
+            sentence += ", which proves nothing: check that CALOS_VENDOR_KEY is this server's"
+        elif response.status not in _TEMPORARY:
+            sentence += ": check that CALOS_LICENSE_SERVER is a license server"
         raise TransportError(f"{sentence}: it is tried again") from None  # anybody on the way may have said it
     if response.status not in _LASTING:
         raise TransportError(f"{sentence} (it is tried again)")

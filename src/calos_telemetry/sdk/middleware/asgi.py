@@ -70,7 +70,7 @@ class TelemetryMiddleware:
             return None
         try:
             facts = scope[FACTS] = RequestFacts(pipeline, now_ms(), scope["method"], scope["path"], "")
-            for name, value in scope["headers"]:
+            for name, value in scope.get("headers", ()):
                 if name == b"host":
                     facts.host = value.decode("latin-1")
                 elif name == b"user-agent":
@@ -100,7 +100,7 @@ def _note_place(facts: RequestFacts, scope: Scope) -> None:
     client = scope.get("client")
     facts.address = client[0] if client else None
     wanted = facts.pipeline.countries.header
-    values = [value for name, value in scope["headers"] if name == wanted]
+    values = [value for name, value in scope.get("headers", ()) if name == wanted]
     facts.country = values[-1].decode("latin-1") if values else None
 
 

@@ -17,6 +17,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBas
 from django.urls import path
 from django.utils.functional import LazyObject
 
+from calos_telemetry.access import OLD_HTTP
 from calos_telemetry.clock import now_ms
 from calos_telemetry.sdk.license.gates import headers_of
 from calos_telemetry.sdk.middleware.wsgi import FACTS, number_in
@@ -190,7 +191,7 @@ def telemetry_urls(telemetry: Telemetry | None = None) -> list[Any]:
     def page(request: HttpRequest, rest: str = "") -> HttpResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
         base = request.path.removesuffix(rest).rstrip("/")
-        peer = request.META.get("REMOTE_ADDR")
+        peer = request.META.get("REMOTE_ADDR") if request.META.get("SERVER_PROTOCOL") != f"HTTP/{OLD_HTTP}" else None
         query = query_of(request.META.get("QUERY_STRING", ""))
         call = Call(request.method or "", "/" + rest, query, headers, peer, base)
         reply = answer(telemetry or default_telemetry(), call)

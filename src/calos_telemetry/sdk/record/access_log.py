@@ -39,7 +39,7 @@ _LINE: Final = re.compile(
     r"(?:[^\s:]++:\d{1,5} (?!- )(?=\S++ \S++ \S++ \[)|\S++ (?=[0-9A-Fa-f]*+[.:][0-9A-Fa-f.:]++ \S++ \S++ \[))?"
     r"([^\x00-\x20]++) [^\x00-\x20]++ ((?:[^ ]++| (?!\[\d\d/))++) "  # address, identity, remote user (may hold spaces)
     r"\[(\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d):([0-5]\d):([0-5]\d|60) ([+-]\d{4})\] "
-    r'"([^"\\]*+(?:\\.[^"\\]*+)*+)" (\d{3}) (\d{1,15}|-)(?![^ ])'
+    r'"([^"\\]*+(?:\\.[^"\\]*+)*+)" ([1-5]\d\d) (\d{1,15}|-)(?![^ ])'
     r'(?: (?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|-) "([^"\\]*+(?:\\.[^"\\]*+)*+))?',  # referrer; user agent, perhaps cut short
     re.ASCII,
 )
@@ -47,7 +47,7 @@ _PARTS: Final = (
     (re.compile(r" \["), "it has no time in brackets"),
     (re.compile(r' \[\d\d/[A-Z][a-z][a-z]/\d{4}(?::\d\d){3} [+-]\d{4}\] "'), "its time is in no known form"),
     (re.compile(r'\] "[^"\\]*+(?:\\.[^"\\]*+)*+" ', re.ASCII), "its request has no end"),
-    (re.compile(r'" \d{3} (?:\d{1,15}|-)(?![^ ])', re.ASCII), "it has no status and size behind the request"),
+    (re.compile(r'" [1-5]\d\d (?:\d{1,15}|-)(?![^ ])', re.ASCII), "it has no status and size behind the request"),
 )
 _FIELD: Final = re.compile(r'\[[^\]]{0,40}+\]|"[^"\\]*+(?:\\.[^"\\]*+)*+"|\S++')
 _ESCAPE: Final = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)

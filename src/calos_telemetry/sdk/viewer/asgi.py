@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from calos_telemetry.access import OLD_HTTP
 from calos_telemetry.sdk.protocols import Receive, Scope, Send
 from calos_telemetry.sdk.viewer.pages import Call, Reply, answer, query_of
 
@@ -37,7 +38,7 @@ def _call(scope: Scope) -> Call:
         path=path.removeprefix(root),
         query=query,
         headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
-        peer=client[0] if client else None,
+        peer=client[0] if client and scope.get("http_version") != OLD_HTTP else None,
         base=root,
     )
 

@@ -166,7 +166,7 @@ _ROUTES: dict[tuple[str, str], Callable[[Telemetry, Call], Reply]] = {
 def _hours(call: Call) -> int:
     text = call.query.get("hours", str(_DEFAULT_HOURS))
     if not text.isascii() or not text.isdigit() or len(text) > len("100000"):
-        raise SettingsError("hours must be a whole number, such as 24")
+        raise SettingsError("hours must be a whole number above 0 with at most six digits, such as 24")
     return int(text)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from calos_telemetry.access import OLD_HTTP
 from calos_telemetry.sdk.protocols import Environ, WsgiApp
 from calos_telemetry.sdk.viewer.pages import Call, answer, query_of
 
@@ -42,6 +43,6 @@ def _call(environ: Environ, path: str) -> Call:
         path,
         query,
         headers,
-        environ.get("REMOTE_ADDR"),
+        environ.get("REMOTE_ADDR") if environ.get("SERVER_PROTOCOL") != f"HTTP/{OLD_HTTP}" else None,
         environ.get("SCRIPT_NAME", "") + PREFIX,
     )

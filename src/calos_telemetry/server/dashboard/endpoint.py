@@ -7,7 +7,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from calos_telemetry.access import Verdict, decide
+from calos_telemetry.access import OLD_HTTP, Verdict, decide
 from calos_telemetry.clock import now_ms
 from calos_telemetry.contract.signing import encode_public
 from calos_telemetry.server.analytics.period import Period
@@ -39,7 +39,8 @@ _REFUSED = {
 def start(request: Request) -> Response:
     """Show the start page."""
     vendor: Vendor = request.app.state.vendor
-    peer = request.client.host if request.client else None
+    direct = request.client is not None and request.scope.get("http_version") != OLD_HTTP
+    peer = request.client.host if request.client and direct else None
     verdict = decide(peer, request.headers, vendor.admin_token, request.method)
     if verdict is not Verdict.ALLOWED:
         return _refuse(verdict)
