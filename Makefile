@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench docs faults clean
+.PHONY: demo test check bench docs faults suites clean
 
 demo: .venv/ready
 	$(BIN)/python examples/demo.py $(if $(ONCE),--once)
@@ -24,7 +24,11 @@ docs: .venv/ready
 	$(BIN)/calos-telemetry dictionary --format markdown > docs/dictionary.md
 
 faults: .venv/ready
-	CALOS_FAULT_ROUNDS=$(or $(ROUNDS),150) $(BIN)/pytest tests/sdk/record $(ARGS)
+	CALOS_FAULT_ROUNDS=$(or $(ROUNDS),150) $(BIN)/pytest tests/sdk/record tests/lifecycle $(ARGS)
+
+# The request tests of Starlette, FastAPI, Flask and Django themselves, with our middleware around every application.
+suites: .venv/ready
+	CALOS_SUITES=1 $(BIN)/pytest tests/suites $(ARGS)
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
