@@ -224,10 +224,13 @@ MUTANTS = (
         "cursor in its own transaction",
         RECORD + "drain.py",
         (
-            ("        self._advance(connection, header, records[-1].offset_end)\n        return", "        return"),
             (
-                "                events += self._store(connection, header, records)\n",
-                "                events += self._store(connection, header, records)\n" + _CURSOR_ALONE,
+                "        self._advance(connection, header, records[-1].offset_end)\n        return stored",
+                "        return stored",
+            ),
+            (
+                "            events += self._store(header, records)\n",
+                "            events += self._store(header, records)\n" + _CURSOR_ALONE,
             ),
         ),
         ("test_drain_order.py::test_a_drain_that_ends_before_its_cursor_leaves_nothing",),

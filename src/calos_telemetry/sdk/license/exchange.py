@@ -28,7 +28,7 @@ from calos_telemetry.sdk.license.transport import Response, Transport
 
 _OK = 200
 _UNAUTHORIZED = 401
-_TEMPORARY = range(500, 600)
+_OTHER_SERVER = frozenset({301, 302, 303, 307, 308, 404, 405})
 _LASTING = frozenset({400, 413, 415, 422})
 """The refusals that speak of the bytes: sent again, they would be refused again.  All others may pass."""
 _NONCE_BYTES = 16
@@ -108,7 +108,7 @@ def _refused(response: Response, request_digest: str, nonce: str, keys: KnownKey
     except (CalosTelemetryError, ValueError, RecursionError):
         if response.status == _UNAUTHORIZED:
             sentence += ", which proves nothing: check that CALOS_VENDOR_KEY is this server's"
-        elif response.status not in _TEMPORARY:
+        elif response.status in _OTHER_SERVER:
             sentence += ": check that CALOS_LICENSE_SERVER is a license server"
         raise TransportError(f"{sentence}: it is tried again") from None  # anybody on the way may have said it
     if response.status not in _LASTING:
