@@ -134,14 +134,21 @@ class Account:
     books: Books
 
 
-def drained(home: Path) -> tuple[Counter[str], Books]:
-    """Drain what is left, in this process; return how often each session was stored, and the books."""
+@contextmanager
+def installed(home: Path) -> Iterator[Install]:
+    """Open the install from this process, beside the server's."""
     install = Install(Settings(home=home, public_host=HOST, server="http://127.0.0.1:9"))
     try:
-        assert install.drain(patience=PATIENCE).elected
-        books = install.books()
+        yield install
     finally:
         install.close()
+
+
+def drained(home: Path) -> tuple[Counter[str], Books]:
+    """Drain what is left, in this process; return how often each session was stored, and the books."""
+    with installed(home) as install:
+        assert install.drain(patience=PATIENCE).elected
+        books = install.books()
     with sqlite3.connect(home / "telemetry.db") as database:
         query = "SELECT event_data FROM telemetry_events WHERE event_type = 'api_request'"
         found = Counter(msgspec.json.decode(data)["session"] for (data,) in database.execute(query))

@@ -1,9 +1,10 @@
 """The application that the servers run: it tells who answered, and makes each request findable in the database.
 
 The number in ``?n=`` becomes the session, so that the database says of each request whether it is there, and how often.
-With ``BARE`` in the environment there is no telemetry, to see what the server does by itself.
+``/books`` answers with the books of the process that happens to be asked.  With ``BARE`` in the environment there is no telemetry, to see what the server does by itself.
 """
 
+import json
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,7 +17,10 @@ if os.environ.get("RECORD_AT_LOAD") and telemetry is not None:  # before a pre-f
     telemetry.track_feature(None, "loaded")
 
 
-def _answer() -> bytes:
+def _answer(path: str) -> bytes:
+    if path == "/books" and telemetry is not None:
+        books = telemetry.books()
+        return json.dumps([os.getpid(), books.offered, books.recorded, sum(books.dropped.values())]).encode()
     return f"{os.getpid()}".encode()
 
 
@@ -27,7 +31,7 @@ async def _asgi(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "lifespan.shutdown.complete"})
         return
     scope.setdefault("state", {})["session_id"] = scope["query_string"].decode().removeprefix("n=")
-    body = _answer()
+    body = _answer(scope["path"])
     headers = [(b"content-type", b"text/plain"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -35,7 +39,7 @@ async def _asgi(scope: Any, receive: Any, send: Any) -> None:
 
 def _wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     environ["calos.session"] = environ["QUERY_STRING"].removeprefix("n=")
-    body = _answer()
+    body = _answer(environ["PATH_INFO"])
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
 

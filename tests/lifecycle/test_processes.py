@@ -1,6 +1,5 @@
 """Programs that fork, spawn, or end a moment after they began: everything is there once, and nobody waits or crashes."""
 
-import os
 import random
 import signal
 import sqlite3
@@ -10,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.fault_table import ROUNDS, THOROUGH
 from tests.lifecycle.servers import HERE, drained, environment
 
-ROUNDS = int(os.environ.get("CALOS_FAULT_ROUNDS", "10"))
+pytestmark = pytest.mark.timeout(1_200 if THOROUGH else 120)
 SCRIPT = """
 import os, sys, time
 from calos_telemetry import Telemetry, track_feature
@@ -61,10 +61,10 @@ def test_a_short_script_keeps_what_it_recorded(tmp_path: Path, end: str) -> None
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_children_of_a_process_that_is_draining(tmp_path: Path, method: str) -> None:
     """Children made while the background thread is importing, migrating or draining: none hangs, each drains, all is there once."""
-    home, children = tmp_path / "home", 2 * ROUNDS if method == "fork" else 3
+    home, children = tmp_path / "home", 20 * (1 + THOROUGH) if method == "fork" else 3
     program = [sys.executable, str(HERE / "family.py"), method, str(children)]
     env = environment(home, CALOS_DRAIN_SECONDS="0.05")
-    done = subprocess.run(program, env=env, capture_output=True, check=False, timeout=100)
+    done = subprocess.run(program, env=env, capture_output=True, check=False, timeout=600)
     assert done.stdout.decode() == f"{[0] * children}\n[]\n", done.stderr.decode()
     chance = random.Random(children)  # noqa: S311 - as the program draws them
     assert stored(home) == sum(chance.randrange(3_000) for _ in range(children)) + 100 * children

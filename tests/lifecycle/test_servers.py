@@ -4,18 +4,33 @@ Each test starts the real server as processes, keeps it busy, ends it, and lets 
 ``CALOS_FAULT_ROUNDS`` (``make faults``) scales how often workers are killed; a table at the end says what was seen.
 """
 
+import json
 import os
 import random
 import signal
+import time
+import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.lifecycle.servers import Account, account, alive, environment, excusable, serving, wait_until_gone
-from tests.lifecycle.visitors import Visitors
+from tests.fault_table import ROUNDS, THOROUGH, row
+from tests.lifecycle.servers import (
+    HOST,
+    Account,
+    Server,
+    account,
+    alive,
+    environment,
+    excusable,
+    installed,
+    serving,
+    wait_until_gone,
+)
+from tests.lifecycle.visitors import PATIENCE, Visitors
 
-ROUNDS = int(os.environ.get("CALOS_FAULT_ROUNDS", "10"))
 KILLS = max(3, ROUNDS // 3)
-THOROUGH = ROUNDS > 10
+pytestmark = pytest.mark.timeout(1_200 if THOROUGH else 120)
 
 GRACE = 2  # seconds a server waits for open connections: uvicorn may overlook one that comes while it stops
 _UVICORN = ["uvicorn", "--port", "PORT", "--timeout-graceful-shutdown", f"{GRACE}"]
@@ -56,8 +71,12 @@ KILLED = [
 ][slice(None) if THOROUGH else slice(2, None)]
 
 
-def assert_balanced(found: Account, features: int = 0) -> None:
+def assert_balanced(found: Account, features: int = 0, kills: int = 0) -> None:
     """Compare the install's books with the database; nothing may wait after the drain."""
+    figures = row("servers, answers seen by visitors")
+    figures.events += found.answered
+    figures.kills += kills
+    figures.twice += found.duplicated
     assert (found.books.pending, found.books.stored) == (0, found.stored + features)
 
 
@@ -98,7 +117,7 @@ def test_a_killed_worker_costs_at_most_what_it_had_in_hand(tmp_path: Path, serve
     found = account(home, visitors.answered)
     assert found.lost <= excusable(visitors.answered, killed)
     assert found.duplicated == 0
-    assert_balanced(found)
+    assert_balanced(found, kills=KILLS)
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "gunicorn sync"])
@@ -142,3 +161,42 @@ def test_what_was_recorded_before_the_fork_is_there_once(tmp_path: Path) -> None
     assert not found.lost
     assert found.duplicated == 0
     assert_balanced(found, features=1)
+
+
+def books_of_workers(server: Server, workers: int) -> dict[int, list[int]]:
+    """Ask until each worker has told its books; return by process: offered, recorded, dropped, times asked before."""
+    told: dict[int, list[int]] = {}
+    asked: Counter[int] = Counter()
+    deadline = time.monotonic() + PATIENCE
+    while len(told) < workers:
+        assert time.monotonic() < deadline, told
+        request = urllib.request.Request(f"http://127.0.0.1:{server.port}/books?n=0", headers={"Host": HOST})
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            pid, *figures = json.loads(answer.read())
+        told.setdefault(pid, [*figures, asked[pid]])
+        asked[pid] += 1
+    told[0] = [asked.total()]
+    return told
+
+
+def test_the_books_of_four_workers_say_what_the_visitors_saw(tmp_path: Path) -> None:
+    """Live, with everything running: each worker's books hold what it answered, and the install's hold the sum."""
+    home = tmp_path / "home"
+    with serving(SERVERS["gunicorn sync"], environment(home), tmp_path / "log") as ours:
+        with Visitors(ours.port) as visitors:
+            visitors.wait_for(600)
+        told = books_of_workers(ours, workers=4)
+        asked = told.pop(0)[0]
+        answered = Counter(seen.pid for seen in visitors.answered)
+        for pid, (offered, recorded, dropped, before) in told.items():
+            assert (offered, recorded, dropped) == (answered[pid] + before, answered[pid] + before, 0)
+        expected, deadline = len(visitors.answered) + asked, time.monotonic() + PATIENCE
+        with installed(home) as install:
+            while (books := install.books()).recorded < expected:  # the record is made after the answer has gone out
+                assert time.monotonic() < deadline, (books, expected)
+                time.sleep(0.01)
+        assert books.recorded == books.stored + books.pending == expected
+        ours.end()
+    found = account(home, visitors.answered)
+    assert not found.lost
+    assert (found.books.stored, found.books.pending) == (len(visitors.answered) + asked, 0)

@@ -84,7 +84,7 @@ def _wrap_django() -> None:
     from django.conf import settings  # noqa: PLC0415
     from django.core.handlers import base  # noqa: PLC0415
 
-    base.settings = _WithOurs(settings)  # type: ignore[assignment]
+    vars(base)["settings"] = _WithOurs(settings)
 
 
 def pytest_configure(config: Any) -> None:  # noqa: ARG001 - as pytest calls it
