@@ -7,7 +7,6 @@ report goes on from there (``cut``).
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,13 +14,12 @@ import msgspec
 from sqlalchemy import Connection, Table, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from calos_telemetry.clock import MS_PER_DAY, date_of
-from calos_telemetry.contract.histogram import Histogram, merge
+from calos_telemetry.clock import MS_PER_DAY
 from calos_telemetry.contract.report import MAX_INFLATED, MAX_ROWS, MAX_WIRE, Books, Report
 from calos_telemetry.contract.rows import AggregateRow, ErrorRow, FeatureRow, PerformanceRow
 from calos_telemetry.sdk.report.cut import cut
+from calos_telemetry.sdk.report.days import DaySeries, add_up
 from calos_telemetry.sdk.report.rare import without_rare
-from calos_telemetry.sdk.rollup.performance import read_histogram
 from calos_telemetry.store.tables import aggregates, errors, features, performance
 
 _AROUND = 16 * 1024
@@ -104,42 +102,13 @@ def _performance(connection: Connection, span: _Span) -> list[PerformanceRow]:
         return []
     first, last = min(day for day, *_ in days), max(day for day, *_ in days) + MS_PER_DAY
     hours = select(performance).where(own, performance.c.period >= first, performance.c.period < last)
-    folded: dict[tuple[Any, ...], list[Any]] = {}
+    folded: dict[DaySeries, list[Any]] = {}
     for row in connection.execute(hours.order_by(performance.c.period, *_series())):
-        key = (row.period - row.period % MS_PER_DAY, row.metric, row.method, row.path, row.status)
-        if key in days:
-            folded.setdefault(key, []).append(row)
-    return [_folded(key, rows, span.to) for key, rows in sorted(folded.items())]
+        series = DaySeries(row.period - row.period % MS_PER_DAY, row.metric, row.method, row.path, row.status)
+        if series in days:
+            folded.setdefault(series, []).append(row)
+    return [add_up(series, rows, last=span.to) for series, rows in sorted(folded.items())]
 
 
 def _series() -> tuple[Any, ...]:
     return performance.c.metric, performance.c.method, performance.c.path, performance.c.status
-
-
-def _folded(key: tuple[Any, ...], hours: Iterable[Any], to_revision: int) -> PerformanceRow:
-    """Return the row of one day.
-
-    It holds all hours of the day as they are now, but its revision stays within the report: an hour that changed later
-    brings the day into the next report again, with a higher one.
-    """
-    day, metric, method, path, status = key
-    histogram: Histogram = {}
-    count = total = longest = revision = 0
-    for hour in hours:
-        merge(histogram, read_histogram(hour.histogram))
-        count += hour.count
-        total += hour.total
-        longest = max(longest, hour.max)
-        revision = max(revision, hour.revision)
-    return PerformanceRow(
-        day=date_of(day),
-        metric=metric,
-        method=method,
-        path=path,
-        status=status,
-        count=count,
-        total=total,
-        max=longest,
-        histogram=dict(sorted(histogram.items())),
-        revision=min(revision, to_revision),
-    )

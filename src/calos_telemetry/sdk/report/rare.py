@@ -17,19 +17,15 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Select, select
 
-from calos_telemetry.clock import MS_PER_DAY, date_of, from_iso
-from calos_telemetry.contract.histogram import Histogram, merge
+from calos_telemetry.clock import MS_PER_DAY, from_iso
 from calos_telemetry.contract.report import Report
 from calos_telemetry.contract.rows import AggregateRow, ErrorRow, PerformanceRow
-from calos_telemetry.sdk.rollup.performance import read_histogram
+from calos_telemetry.sdk.report.days import DaySeries, add_up
 from calos_telemetry.sdk.rollup.sightings import FROM_THE_START, MESSAGE, TEMPLATE_COUNTERS
 from calos_telemetry.store.install_tables import sightings
 from calos_telemetry.store.tables import aggregates, performance
 
 RARE = "(rare)"
-
-_Series = tuple[int, str, str, int]
-"""The start of the day (unix ms), metric, method, status."""
 
 _Counted = tuple[str, str]
 """Date and counter."""
@@ -80,7 +76,7 @@ def _error(row: ErrorRow, known: _Known) -> ErrorRow:
 def _performance(connection: Connection, install_id: str, report: Report, known: _Known) -> list[PerformanceRow]:
     shown = [row for row in report.performance if row.path not in known.rare]
     changed = {
-        (from_iso(f"{row.day}T00:00:00Z"), row.metric, row.method, row.status): row.revision
+        DaySeries(from_iso(f"{row.day}T00:00:00Z"), row.metric, row.method, RARE, row.status): row.revision
         for row in report.performance
         if row.path in known.rare
     }
@@ -89,50 +85,28 @@ def _performance(connection: Connection, install_id: str, report: Report, known:
         for row in connection.execute(own.where(performance.c.path == path)):
             changed[_series(row)] = max(since, changed.get(_series(row), 0))
     hours = _rare_hours(connection, own, changed, known)
-    return shown + [_added_up(series, hours[series], changed[series], report.to_revision) for series in sorted(hours)]
+    return shown + [
+        add_up(series, hours[series], revision=changed[series], last=report.to_revision) for series in sorted(hours)
+    ]
 
 
 def _rare_hours(
-    connection: Connection, own: Select[Any], changed: Iterable[_Series], known: _Known
-) -> dict[_Series, list[Any]]:
+    connection: Connection, own: Select[Any], changed: Iterable[DaySeries], known: _Known
+) -> dict[DaySeries, list[Any]]:
     """Return all hours of rare templates, by the series that they are added up in."""
-    hours: dict[_Series, list[Any]] = {series: [] for series in changed}
+    hours: dict[DaySeries, list[Any]] = {series: [] for series in changed}
     if not hours:
         return hours
     column = performance.c
-    days = own.where(column.period >= min(hours)[0], column.period < max(hours)[0] + MS_PER_DAY)
+    days = own.where(column.period >= min(hours).day, column.period < max(hours).day + MS_PER_DAY)
     for row in connection.execute(days):
         if row.path in known.rare and _series(row) in hours:
             hours[_series(row)].append(row)
     return hours
 
 
-def _series(row: Any) -> _Series:
-    return row.period - row.period % MS_PER_DAY, row.metric, row.method, row.status
-
-
-def _added_up(series: _Series, hours: Iterable[Any], revision: int, last: int) -> PerformanceRow:
-    day, metric, method, status = series
-    histogram: Histogram = {}
-    count = total = longest = 0
-    for hour in hours:
-        merge(histogram, read_histogram(hour.histogram))
-        count += hour.count
-        total += hour.total
-        longest = max(longest, hour.max)
-        revision = max(revision, hour.revision)
-    return PerformanceRow(
-        day=date_of(day),
-        metric=metric,
-        method=method,
-        path=RARE,
-        status=status,
-        count=count,
-        total=total,
-        max=longest,
-        histogram=dict(sorted(histogram.items())),
-        revision=min(revision, last),
-    )
+def _series(row: Any) -> DaySeries:
+    return DaySeries(row.period - row.period % MS_PER_DAY, row.metric, row.method, RARE, row.status)
 
 
 def _aggregates(connection: Connection, install_id: str, report: Report, known: _Known) -> list[AggregateRow]:
