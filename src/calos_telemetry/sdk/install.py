@@ -58,9 +58,8 @@ class Install:
         self.settings = settings
         ensure_directory(settings.home)
         self.identity: Identity = load_identity(settings.home)
-        self.license_key, self.license_problem = read_license(settings)
-        self.policy_tier = proven_tier(self.license_key)
-        self.policy = Policy(settings, self.policy_tier)
+        license_, self.license_problem = read_license(settings)
+        self.policy = Policy(settings, proven_tier(license_))
         self.engine: Engine = self._open()
         self.ledger = Ledger(self.engine)
 

@@ -6,6 +6,7 @@ The user is the one that Django's authentication has found for the application; 
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from time import perf_counter_ns
 from typing import Any
@@ -20,6 +21,7 @@ from django.utils.functional import LazyObject
 from calos_telemetry.access import OLD_HTTP
 from calos_telemetry.clock import now_ms
 from calos_telemetry.sdk.license.gates import headers_of
+from calos_telemetry.sdk.license.state import LicenseState
 from calos_telemetry.sdk.middleware.wsgi import FACTS, number_in
 from calos_telemetry.sdk.record.facts import RequestFacts, current
 from calos_telemetry.sdk.record.pipeline import Pipeline
@@ -30,8 +32,8 @@ _FAILED = 500
 SESSION_KEY = "_auth_user_id"  # of django.contrib.auth, which an application may not have
 
 
-class TelemetryMiddleware:
-    """Records every request; works in sync and async stacks."""
+class _Middleware(ABC):
+    """What Django asks of a middleware that works in sync and async stacks."""
 
     sync_capable = True
     async_capable = True
@@ -46,6 +48,18 @@ class TelemetryMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Answer one request."""
         return self._answer_async(request) if self._async else self._answer(request)
+
+    @abstractmethod
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer one request of a sync stack."""
+
+    @abstractmethod
+    async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer one request of an async stack."""
+
+
+class TelemetryMiddleware(_Middleware):
+    """Records every request."""
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
         facts, started = self._begin(request), perf_counter_ns()
@@ -158,31 +172,27 @@ def _note_exception(request: HttpRequest | None = None, **_: object) -> None:
         facts.error = error
 
 
-class LicenseMiddleware:
+class LicenseMiddleware(_Middleware):
     """Attaches the license state as ``request.license`` and says it in the ``X-License-*`` headers."""
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self._get_response = get_response
-        self._telemetry = default_telemetry()
-        self._async = iscoroutinefunction(get_response)
-        if self._async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Answer one request."""
-        request.license = self._telemetry.license  # type: ignore[attr-defined]
-        return self._answer_async(request) if self._async else self._labelled(self._get_response(request))
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        state = self._attached(request)
+        return _labelled(self._get_response(request), state)
 
     async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
-        return self._labelled(await self._get_response(request))
+        state = self._attached(request)
+        return _labelled(await self._get_response(request), state)
 
-    def _labelled(self, response: HttpResponseBase) -> HttpResponseBase:
-        for name, value in headers_of(self._telemetry.license):
-            response.headers[name] = value
-        return response
+    def _attached(self, request: HttpRequest) -> LicenseState:
+        state = self._telemetry.license
+        request.license = state  # type: ignore[attr-defined]
+        return state
+
+
+def _labelled(response: HttpResponseBase, state: LicenseState) -> HttpResponseBase:
+    for name, value in headers_of(state):
+        response.headers[name] = value
+    return response
 
 
 def telemetry_urls(telemetry: Telemetry | None = None) -> list[Any]:
