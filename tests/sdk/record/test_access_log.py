@@ -10,26 +10,12 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.sdk.record.log_reading import AT, COMBINED, COMMON, lines_of, only
 
 from calos_telemetry.clock import to_datetime
 from calos_telemetry.contract.events import from_record, to_record
 from calos_telemetry.sdk.record import access_log
 from calos_telemetry.sdk.record.access_log import Line, Malformed, read_log, to_event
-
-COMMON = b'1.2.3.4 - - [17/May/2015:10:05:03 +0000] "GET /a/7?q=1 HTTP/1.1" 200 512'
-COMBINED = COMMON + b' "http://from.example/" "Mozilla/5.0 (X11)"'
-AT = 1_431_857_103_000
-
-
-def lines_of(log: bytes) -> list[Line | Malformed]:
-    return list(read_log(io.BytesIO(log)))
-
-
-def only(log: bytes) -> Line:
-    (line,) = lines_of(log + b"\n")
-    assert isinstance(line, Line), line
-    return line
-
 
 # -- one line ----------------------------------------------------------------------------------------------------------
 

@@ -10,17 +10,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from tests.sdk.record.log_reading import COMBINED, COMMON, lines_of
 
 from calos_telemetry.errors import LogFormatError
 from calos_telemetry.sdk.record.access_log import Line, Malformed, open_log, progress, read_log
-
-COMMON = b'1.2.3.4 - - [17/May/2015:10:05:03 +0000] "GET /a/7?q=1 HTTP/1.1" 200 512'
-COMBINED = COMMON + b' "http://from.example/" "Mozilla/5.0 (X11)"'
-AT = 1_431_857_103_000
-
-
-def lines_of(log: bytes) -> list[Line | Malformed]:
-    return list(read_log(io.BytesIO(log)))
 
 
 def read_path(path: Path | str) -> list[Line | Malformed]:
