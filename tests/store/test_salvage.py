@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import func, select, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import OperationalError
 from tests.postgres import NEEDS, bin_directory, cluster
 
@@ -22,9 +22,10 @@ from calos_telemetry.errors import StoreError
 from calos_telemetry.sdk.install import Install
 from calos_telemetry.sdk.record import storing
 from calos_telemetry.sdk.record.drain import MAX_UNSTORABLE
+from calos_telemetry.sdk.record.rows import write_batch
 from calos_telemetry.sdk.record.spool import Spool
+from calos_telemetry.sdk.rollup.batch import Batch
 from calos_telemetry.settings import Settings
-from calos_telemetry.store import event_rows as event_rows_module
 from calos_telemetry.store.database import writing
 from calos_telemetry.store.salvage import corrupt_files
 from calos_telemetry.store.tables import event_rows, features
@@ -171,14 +172,13 @@ def test_one_event_that_cannot_be_stored_does_not_hold_up_the_others(
 ) -> None:
     """It is dropped and counted, and the books balance."""
     if kind == "a number that no column holds":
-        original = event_rows_module.write_events
 
-        def refuse(connection: object, install_id: str, events: list[object]) -> None:
-            if any(event.at == AT + 77 for event in events):  # type: ignore[attr-defined]
+        def refuse(connection: Connection, batch: Batch) -> None:
+            if any(stored.at == AT + 77 for stored in batch.events):
                 raise OverflowError("Python int too large to convert to SQLite INTEGER")
-            original(connection, install_id, events)  # type: ignore[arg-type]
+            write_batch(connection, batch)
 
-        monkeypatch.setattr(storing, "write_events", refuse)
+        monkeypatch.setattr(storing, "write_batch", refuse)
         use(spool, 1, AT + 77)
     else:
         use(spool, 1, 2**63 + 5)
@@ -200,7 +200,7 @@ def test_a_mistake_of_ours_does_not_empty_the_spool(
 
     use(spool, 100)
     with monkeypatch.context() as broken:
-        broken.setattr(storing, "write_events", refuse)
+        broken.setattr(storing, "write_batch", refuse)
         with pytest.raises(TypeError):
             install.drain()
     assert install.drain().events == 100 - MAX_UNSTORABLE

@@ -80,7 +80,7 @@ Family = Annotated[
 Style = Annotated[str, declared("style of the route, from a closed list", "shows REST against GraphQL", max_length=10)]
 
 
-class ApiRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+class ApiRequest(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One HTTP request that was answered.
 
     The pipeline gives its fields by position, once a request, because msgspec takes 0.5 µs for as many keywords; a new
@@ -112,6 +112,13 @@ class ApiRequest(msgspec.Struct, frozen=True, omit_defaults=True):
         declared("number of database queries", "finds requests that ask too often", required=False, ge=0,
                  le=MAX_COUNT),
     ] = 0  # fmt: skip
+
+
+VARYING = ("duration_us", "request_bytes", "response_bytes", "user", "session", "database_us", "database_queries")
+"""The fields of a request that hardly two requests have alike."""
+
+CLIENT = ("country", "browser", "os")
+"""The fields of a request that tell where and with what it was made; what is left falls into some dozens of kinds."""
 
 
 class FeatureUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -37,7 +37,7 @@ def mistake(name: str, module: str, old: str, new: str, *tests: str) -> Mutant:
 
 _CURSOR_ALONE = """\
             with writing(self._engine) as connection:
-                self._advance(connection, header, records[-1].offset_end)
+                self._advance(connection, load.records)
 """
 
 MUTANTS = (
@@ -214,8 +214,8 @@ MUTANTS = (
         (
             ("        owned = is_owned(path)  # before reading, never after\n", "        owned = False\n"),
             (
-                "        if not owned:\n            self._count_torn",
-                "        if not is_owned(path):\n            self._count_torn",
+                "        if not owned:\n            self._load",
+                "        if not is_owned(path):\n            self._load",
             ),
         ),
         ("test_drain_order.py::test_what_a_dying_process_writes_during_the_drain_is_kept",),
@@ -225,12 +225,12 @@ MUTANTS = (
         RECORD + "drain.py",
         (
             (
-                "        self._advance(connection, header, records[-1].offset_end)\n        return stored",
+                "        self._advance(connection, records)\n        return stored",
                 "        return stored",
             ),
             (
-                "            events += self._store(header, records)\n",
-                "            events += self._store(header, records)\n" + _CURSOR_ALONE,
+                "            self._events += self._store(load.records)\n",
+                "            self._events += self._store(load.records)\n" + _CURSOR_ALONE,
             ),
         ),
         ("test_drain_order.py::test_a_drain_that_ends_before_its_cursor_leaves_nothing",),
@@ -238,18 +238,17 @@ MUTANTS = (
     mistake(
         "cursor dropped with its file",
         "drain.py",
-        "            remove(path)\n        return events",
-        "            remove(path)\n"
+        "            self._count_torn(path, header)\n            remove(path)\n",
+        "            self._count_torn(path, header)\n            remove(path)\n"
         "            with writing(self._engine) as connection:\n"
-        "                connection.execute(delete(spool_cursors))\n"
-        "        return events",
+        "                connection.execute(delete(spool_cursors))\n",
         "test_drain_order.py::test_the_cursor_outlives_its_file",
     ),
     mistake(
         "a living process's file removed",
         "drain.py",
-        "        if not owned:\n            self._count_torn",
-        "        if True:\n            self._count_torn",
+        "        if not owned:\n            self._load",
+        "        if True:\n            self._load",
         "test_drain.py::test_what_was_spooled_is_stored_and_rolled_up_once",
     ),
 )

@@ -36,7 +36,7 @@ def found_in(directory: Path) -> Found:
                 found.losses.update(losses)
             else:
                 found.events.append(record.payload)
-                found.ids.append(frames.event_id(header.file_id, record.offset))
+                found.ids.append(record.event_id)
         found.files += 1
         found.torn += path.stat().st_size != end
     return found

@@ -1,5 +1,6 @@
 """Spool → database, exactly once, whatever dies and when."""
 
+import errno
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ from calos_telemetry.contract.events import FeatureUsage, to_record
 from calos_telemetry.contract.tiers import Tier
 from calos_telemetry.sdk.policy.decision import Policy
 from calos_telemetry.sdk.record import drain as drain_module
+from calos_telemetry.sdk.record import frames
 from calos_telemetry.sdk.record.drain import CURSOR_KEPT_MS, Drain, pending
 from calos_telemetry.sdk.record.spool import DrainLock, Spool, spool_files
 from calos_telemetry.settings import Settings
@@ -85,6 +87,45 @@ def test_many_events_take_many_transactions(spool: Spool, engine: Engine, monkey
     use(spool, 50)
     assert a_drain(spool, engine).run().events == 50
     assert total(engine) == (50, 50, 50, 50)
+
+
+def test_many_small_files_take_one_transaction(spool: Spool, engine: Engine) -> None:
+    """Files of many short-lived processes are stored together, each with its cursor, and removed."""
+    for _ in range(5):
+        use(spool, 4)
+        spool.seal()
+    assert len(spool_files(spool.directory)) == 5
+    assert a_drain(spool, engine).run().events == 20
+    assert total(engine) == (20, 20, 20, 20)
+    with engine.connect() as connection:
+        assert len({row.revision for row in connection.execute(select(aggregates.c.revision))}) == 1
+        assert len(connection.execute(select(spool_cursors)).all()) == 5
+    assert spool_files(spool.directory) == []
+
+
+def test_a_file_that_cannot_be_read_does_not_hold_up_those_before_it(
+    spool: Spool, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails under one file costs neither the events read before it nor that file."""
+    for _ in range(3):
+        use(spool, 4)
+        spool.seal()
+    *_, last = spool_files(spool.directory)
+    read = frames.read_records
+
+    def fail(source: frames.Source, start: int = 0) -> Iterator[frames.Record]:
+        if source == last:
+            raise OSError(errno.EIO, "the disk fails")
+        yield from read(source, start)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(frames, "read_records", fail)
+        with pytest.raises(OSError, match="the disk fails"):
+            a_drain(spool, engine).run()
+    assert total(engine) == (8, 8, 8, 8)
+    assert spool_files(spool.directory) == [last]
+    assert a_drain(spool, engine).run().events == 4
+    assert total(engine) == (12, 12, 12, 12)
 
 
 KillAt = Callable[[pytest.MonkeyPatch], None]

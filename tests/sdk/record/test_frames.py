@@ -172,9 +172,13 @@ def test_the_id_is_in_the_name() -> None:
 
 def test_event_ids_lead_back_to_the_bytes() -> None:
     """An event's id is 32 hex digits: the beginning of its file's name, then the offset of its record."""
-    assert frames.event_id(ID, 64) == "0102030405060708090a0b0c" + "00000040"
-    assert len({frames.event_id(file_id, offset) for file_id in (ID, OTHER_ID) for offset in range(5000)}) == 10_000
-    assert len(frames.event_id(ID, 2**32 - 1)) == 32
+
+    def at(file_id: bytes, offset: int) -> str:
+        return frames.Record(file_id, offset + frames.FRAME_SIZE, b"", frames.EVENT).event_id
+
+    assert at(ID, 64) == "0102030405060708090a0b0c" + "00000040"
+    assert len({at(file_id, offset) for file_id in (ID, OTHER_ID) for offset in range(5000)}) == 10_000
+    assert len(at(ID, 2**32 - 1)) == 32
 
 
 @pytest.mark.parametrize("payload", [b"", b"[]", b"\xff", b'{"a"', b"1", b'{"a":-1,"b":"x","c":true,"d":1.5}'])

@@ -21,7 +21,7 @@ from .conftest import Rows, Store
 
 NOON = int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()) * 1_000
 MINUTE = 60_000
-USERS = ("22" * 8, "33" * 8, "44" * 8, "no hash")
+USERS = ("22" * 8, "33" * 8, "44" * 8)
 
 
 def stored(*seen: tuple[int, Event]) -> list[Stored]:

@@ -131,16 +131,16 @@ def test_an_event_that_arrives_twice_changes_nothing(store: Store, events: list[
 def test_rows_equal_a_plain_count(store: Store, events: list[Stored]) -> None:
     """Features, requests by class, bytes and latencies equal what a plain loop over the events counts."""
     rows = store([events])
-    seen = [(at, event) for _, at, event in events if isinstance(event, ApiRequest)]
+    seen = [(one.at, one.event) for one in events if isinstance(one.event, ApiRequest)]
     classes = Counter((date_of(at), f"{request.status // 100}xx") for at, request in seen)
     assert {(row[1], row[3]): row[4] for row in rows["telemetry_aggregates"] if row[2] == "requests"} == classes
     assert sum(row[4] for row in rows["telemetry_aggregates"] if row[2] == "bytes_out") == sum(
         request.response_bytes for _, request in seen
     )
     used = Counter(
-        event.feature
-        for _, _, event in events
-        if isinstance(event, ApiRequest | FeatureUsage) and event.feature is not None
+        one.event.feature
+        for one in events
+        if isinstance(one.event, ApiRequest | FeatureUsage) and one.event.feature is not None
     )
     assert {row[1]: row[2] for row in rows["telemetry_features"]} == used
     measured = Counter((hour_of(at), bucket_of(request.duration_us or 0)) for at, request in seen)

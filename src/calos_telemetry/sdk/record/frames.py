@@ -17,8 +17,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 from zlib import crc32
+
+import msgspec
 
 MAGIC: Final = 0xCA05  # not zero: a run of zeros must never look like a frame
 VERSION: Final = 1
@@ -44,20 +46,30 @@ Source = int | str | os.PathLike[str]
 """Where to read from: an open file descriptor (its position is neither used nor moved) or a path."""
 
 
-class Record(NamedTuple):
-    """One valid record: where it ends in the file (bytes), what it holds, and its kind (`EVENT` or `LOSSES`).
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One valid record: its file, where it ends in it (bytes), what it holds, and its kind (`EVENT` or `LOSSES`).
 
     A reader must pass over kinds it does not know: a newer release may have written the file.
     """
 
+    file_id: bytes
     offset_end: int
     payload: bytes
     kind: int
 
     @property
     def offset(self) -> int:
-        """Where the record starts in the file, in bytes; with the file id it names the event for ever."""
+        """Where the record starts in the file, in bytes."""
         return self.offset_end - FRAME_SIZE - len(self.payload)
+
+    @property
+    def event_id(self) -> str:
+        """The record's name: 32 hex digits, the same at every reading, unlike any other record's.
+
+        The first 24 digits are those of the file's name (96 random bits tell files apart), the last 8 are the offset:
+        so an operator can go from a row in the database back to the bytes it came from.
+        """
+        return f"{self.file_id[:12].hex()}{self.offset:08x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +145,6 @@ def file_id_of(path: str | os.PathLike[str]) -> bytes | None:
     return bytes.fromhex(stem)
 
 
-def event_id(file_id: bytes, offset: int) -> str:
-    """Name the record that starts at `offset`: 32 hex digits, the same at every reading, unlike any other record's.
-
-    The first 24 digits are those of the file's name (96 random bits tell files apart), the last 8 are the offset: so
-    an operator can go from a row in the database back to the bytes it came from.
-    """
-    return f"{file_id[:12].hex()}{offset:08x}"
-
-
 def read_header(source: Source) -> Header | BadHeader:
     """Read a file's header, or say what is wrong with it.
 
@@ -166,19 +169,18 @@ def read_records(source: Source, start: int = 0) -> Iterator[Record]:
         header = _header(fd)
         if isinstance(header, BadHeader):
             return
-        seed = seed_of(header.file_id)
         offset = max(start, HEADER_SIZE)
         progress = True
         while progress:
             progress = False
-            for record in _records_in(os.pread(fd, _CHUNK, offset), seed, offset):
+            for record in _records_in(os.pread(fd, _CHUNK, offset), header.file_id, offset):
                 yield record
                 offset, progress = record.offset_end, True
 
 
-def _records_in(chunk: bytes, seed: int, base: int) -> Iterator[Record]:
+def _records_in(chunk: bytes, file_id: bytes, base: int) -> Iterator[Record]:
     """Yield the whole, valid records a chunk begins with; `base` is the chunk's offset in the file."""
-    unpack, end, at = FRAME.unpack_from, len(chunk), 0
+    unpack, seed, end, at = FRAME.unpack_from, seed_of(file_id), len(chunk), 0
     while at + FRAME_SIZE <= end:
         magic, length, checksum, kind = unpack(chunk, at)
         at += FRAME_SIZE
@@ -188,7 +190,7 @@ def _records_in(chunk: bytes, seed: int, base: int) -> Iterator[Record]:
         if crc32(payload, seed ^ length ^ kind << 16) != checksum:
             return
         at += length
-        yield Record(base + at, payload, kind)
+        yield Record(file_id, base + at, payload, kind)
 
 
 def _header(fd: int) -> Header | BadHeader:

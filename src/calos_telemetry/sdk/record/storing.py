@@ -9,10 +9,10 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from calos_telemetry.clock import now_ms
-from calos_telemetry.contract.events import TYPE_NAMES
+from calos_telemetry.sdk.record.rows import write_batch
 from calos_telemetry.sdk.rollup.batch import Batch, Stored
 from calos_telemetry.sdk.rollup.fold import fold
-from calos_telemetry.store.event_rows import EventRow, known_ids, write_events
+from calos_telemetry.store.event_rows import known_ids
 from calos_telemetry.store.install_tables import books
 from calos_telemetry.store.log_lines import known_lines, remember_lines
 from calos_telemetry.store.tables import aggregates, errors, features, performance
@@ -51,9 +51,9 @@ def store_lines(connection: Connection, install_id: str, arrived: Sequence[Store
 def _store_new(connection: Connection, install_id: str, new: Sequence[Stored]) -> int:
     if not new:
         return 0
-    new = list(map(_storable, new))
-    write_events(connection, install_id, [_row(stored) for stored in new])
-    fold(connection, Batch(install_id, next_revision(connection, install_id), new))
+    batch = _storable(Batch(install_id, next_revision(connection, install_id), new))
+    write_batch(connection, batch)
+    fold(connection, batch)
     count(connection, STORED, len(new))
     return len(new)
 
@@ -77,17 +77,23 @@ def last_revision(connection: Connection, install_id: str) -> int:
     )
 
 
-def _row(stored: Stored) -> EventRow:
-    event = stored.event
-    return EventRow(stored.event_id, stored.at, TYPE_NAMES[type(event)], msgspec.to_builtins(event))
+def _storable(batch: Batch) -> Batch:
+    """Return the batch with U+FFFD in place of NUL: PostgreSQL keeps no NUL in a text."""
+    texts = (
+        *(like for like, _ in batch.alike),
+        *(client for _, client in batch.clients),
+        *(stored.event for stored in batch.others),
+    )
+    if not any(_NUL in _to_json(text) for text in texts):
+        return batch
+    return Batch(batch.install_id, batch.revision, [_plain(stored) for stored in batch.events])
 
 
-def _storable(stored: Stored) -> Stored:
-    """Return the event with U+FFFD in place of NUL: PostgreSQL keeps no NUL in a text."""
+def _plain(stored: Stored) -> Stored:
     if _NUL not in _to_json(stored.event):
         return stored
-    plain = msgspec.convert(_without_nul(msgspec.to_builtins(stored.event)), type(stored.event))
-    return stored._replace(event=plain)
+    event = msgspec.convert(_without_nul(msgspec.to_builtins(stored.event)), type(stored.event))
+    return Stored(stored.event_id, stored.at, event)
 
 
 def _without_nul(value: Any) -> Any:

@@ -6,10 +6,8 @@ turns up late for a day adds one to each later date whose window now holds that 
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -25,7 +23,6 @@ WINDOWS = {"active_users_1d": 1, "active_users_7d": 7, "active_users_30d": 30}
 _LONGEST = max(WINDOWS.values())
 _EVERY_DAY = "active_users_1d"
 _LOOKUP = 400  # users per query: SQLite allows 999 parameters where it is old
-_HASH = re.compile(r"[0-9a-f]{16}")
 
 Days = dict[bytes, set[int]]
 """User → days since 1970-01-01."""
@@ -34,10 +31,10 @@ Days = dict[bytes, set[int]]
 def roll_up(connection: Connection, batch: Batch) -> None:
     """Note who was there on which day, and count them."""
     seen: Days = defaultdict(set)
-    for stored in batch.events:
-        user = getattr(stored.event, "user", None)
-        if user is not None:
-            seen[_number(user)].add(stored.at // MS_PER_DAY)
+    for day, users in _users(batch).items():
+        for user in users:
+            if user is not None:
+                seen[bytes.fromhex(user)].add(day)
     known = _known(connection, seen)
     new = {user: days - known[user] for user, days in seen.items() if days - known[user]}
     if not new:
@@ -51,9 +48,14 @@ def roll_up(connection: Connection, batch: Batch) -> None:
     aggregates.add(connection, batch, changes)
 
 
-def _number(user: str) -> bytes:
-    """Return the 8 bytes of a user's hash; what is no hash is made one."""
-    return bytes.fromhex(user) if _HASH.fullmatch(user) else hashlib.sha256(user.encode()).digest()[:8]
+def _users(batch: Batch) -> Mapping[int, set[str | None]]:
+    """Return who was there on each day."""
+    users: dict[int, set[str | None]] = defaultdict(set)
+    for _, requests in batch.alike:
+        users[requests[0].at // MS_PER_DAY].update([asked.event.user for asked in requests])
+    for stored in batch.others:
+        users[stored.at // MS_PER_DAY].add(getattr(stored.event, "user", None))
+    return users
 
 
 def _known(connection: Connection, seen: Days) -> Days:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from operator import attrgetter
 
 from sqlalchemy import Connection, func, select
 
 from calos_telemetry.clock import MS_PER_DAY, MS_PER_HOUR, date_of
-from calos_telemetry.contract.events import SLOW_REQUEST_US, ApiRequest, ErrorEvent, FeatureUsage, Performance
+from calos_telemetry.contract.events import CLIENT, SLOW_REQUEST_US, ApiRequest, ErrorEvent, FeatureUsage, Performance
 from calos_telemetry.sdk.rollup.batch import Batch
 from calos_telemetry.sdk.rollup.features import uses
 from calos_telemetry.sdk.rollup.limits import MAX_KEYS, OTHER, beyond
@@ -20,6 +20,12 @@ _HOW: dict[str, How] = {"value": "add", "revision": "replace"}
 _MAX_KEY = 200
 _LOOKUP = 400  # dates per query: SQLite allows 999 parameters where it is old
 _FIRST_WEEKDAY = 3  # 1970-01-01 was a Thursday
+_SIZES = (
+    ("bytes_in", attrgetter("request_bytes")),
+    ("bytes_out", attrgetter("response_bytes")),
+    ("database_us", attrgetter("database_us")),
+    ("database_queries", attrgetter("database_queries")),
+)
 
 Counted = tuple[int, str, str, int]
 """When (unix ms), counter, key, how many."""
@@ -99,8 +105,8 @@ def _known(connection: Connection, install_id: str, date: str, counter: str) -> 
 def counted(batch: Batch) -> Iterator[Counted]:
     """Yield everything in the batch that is counted; the counters are declared in ``contract.counters``."""
     yield from _of_requests(batch)
-    for at, feature in uses(batch):
-        yield at, "feature", feature, 1
+    for some in uses(batch):
+        yield some.first, "feature", some.feature, some.times
     for at, usage in batch.of(FeatureUsage):
         yield from _of_choices(at, usage)
     for at, error in batch.of(ErrorEvent):
@@ -110,38 +116,24 @@ def counted(batch: Batch) -> Iterator[Counted]:
 
 
 def _of_requests(batch: Batch) -> Iterator[Counted]:
-    """Count requests that are alike together: a batch has thousands of them and some dozens of kinds."""
-    alike: dict[tuple[Any, ...], list[int]] = {}
-    for at, request in batch.of(ApiRequest):
-        kind = (
-            at // MS_PER_HOUR,
-            request.status // 100,
-            request.method,
-            request.style,
-            request.country,
-            request.browser,
-            request.os,
-        )
-        sums = alike.setdefault(kind, [0, 0, 0, 0, 0])
-        sums[0] += 1
-        sums[1] += request.request_bytes
-        sums[2] += request.response_bytes
-        sums[3] += request.database_us
-        sums[4] += request.database_queries
-        if request.duration_us is not None and request.duration_us >= SLOW_REQUEST_US:
-            yield at, "slow_request", request.path, 1
-    for (hour, status, method, style, country, browser, system), (requests, *sizes) in alike.items():
-        at = hour * MS_PER_HOUR
-        yield at, "requests", f"{status}xx", requests
-        yield at, "method", method, requests
-        yield at, "hour", f"{hour % 24:02}", requests
-        yield at, "weekday", str((at // MS_PER_DAY + _FIRST_WEEKDAY) % 7 + 1), requests
-        yield at, "style", style, requests
-        for counter, size in zip(("bytes_in", "bytes_out", "database_us", "database_queries"), sizes, strict=True):
-            yield at, counter, "", size
-        for counter, key in (("country", country), ("browser", browser), ("os", system)):
+    for like, requests in batch.alike:
+        at, number = requests[0].at, len(requests)
+        yield at, "requests", f"{like.status // 100}xx", number
+        yield at, "method", like.method, number
+        yield at, "hour", f"{at // MS_PER_HOUR % 24:02}", number
+        yield at, "weekday", str((at // MS_PER_DAY + _FIRST_WEEKDAY) % 7 + 1), number
+        yield at, "style", like.style, number
+        for counter, size_of in _SIZES:
+            yield at, counter, "", sum(size_of(asked.event) for asked in requests)
+        yield at, "slow_request", like.path, sum(_is_slow(asked.event) for asked in requests)
+    for (day, client), number in batch.clients.items():
+        for counter, key in zip(CLIENT, client, strict=True):
             if key is not None:
-                yield at, counter, key, requests
+                yield day * MS_PER_DAY, counter, key, number
+
+
+def _is_slow(request: ApiRequest) -> bool:
+    return request.duration_us is not None and request.duration_us >= SLOW_REQUEST_US
 
 
 def _of_operation(at: int, operation: Performance) -> Iterator[Counted]:

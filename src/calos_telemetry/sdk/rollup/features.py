@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select
 
-from calos_telemetry.contract.events import ApiRequest, FeatureUsage
+from calos_telemetry.contract.events import FeatureUsage
 from calos_telemetry.sdk.rollup.batch import Batch
 from calos_telemetry.sdk.rollup.limits import MAX_FEATURES, OTHER, beyond
 from calos_telemetry.store.tables import features
@@ -21,37 +22,44 @@ _HOW: dict[str, How] = {
 }
 
 
+class Uses(NamedTuple):
+    """Uses of one feature within one hour: how many, the first and the last (unix ms)."""
+
+    feature: str
+    times: int
+    first: int
+    last: int
+
+
 def roll_up(connection: Connection, batch: Batch) -> None:
     """Add the batch's uses to ``telemetry_features``."""
     used = list(uses(batch))
-    overflow = _overflow(connection, batch.install_id, {feature for _, feature in used})
-    rows: dict[str, dict[str, Any]] = {}
-    for at, name in used:
-        feature = OTHER if name in overflow else name
-        row = rows.get(feature)
-        if row is None:
-            rows[feature] = {
-                "install_id": batch.install_id,
-                "feature": feature,
-                "usage_count": 1,
-                "first_used_at": at,
-                "last_used_at": at,
-                "revision": batch.revision,
-            }
-        else:
-            row["usage_count"] += 1
-            row["first_used_at"] = min(row["first_used_at"], at)
-            row["last_used_at"] = max(row["last_used_at"], at)
-    add_up(connection, features, list(rows.values()), _HOW)
+    overflow = _overflow(connection, batch.install_id, {some.feature for some in used})
+    found: dict[str, list[Uses]] = defaultdict(list)
+    for some in used:
+        found[OTHER if some.feature in overflow else some.feature].append(some)
+    rows = [
+        {
+            "install_id": batch.install_id,
+            "feature": feature,
+            "usage_count": sum(some.times for some in every),
+            "first_used_at": min(some.first for some in every),
+            "last_used_at": max(some.last for some in every),
+            "revision": batch.revision,
+        }
+        for feature, every in found.items()
+    ]
+    add_up(connection, features, rows, _HOW)
 
 
-def uses(batch: Batch) -> Iterator[tuple[int, str]]:
-    """Yield ``(unix ms, feature)`` for each use: reported by the application, or inferred from a request's route."""
+def uses(batch: Batch) -> Iterator[Uses]:
+    """Yield the uses of features: reported by the application, or inferred from a request's route."""
     for at, usage in batch.of(FeatureUsage):
-        yield at, usage.feature
-    for at, request in batch.of(ApiRequest):
-        if request.feature is not None:
-            yield at, request.feature
+        yield Uses(usage.feature, 1, at, at)
+    for like, requests in batch.alike:
+        if like.feature is not None:
+            times = [asked.at for asked in requests]
+            yield Uses(like.feature, len(times), min(times), max(times))
 
 
 def _overflow(connection: Connection, install_id: str, arrived: Iterable[str]) -> set[str]:

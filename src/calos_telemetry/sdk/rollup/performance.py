@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from calos_telemetry.clock import hour_of
-from calos_telemetry.contract.events import SLOW_REQUEST_US, ApiRequest, Performance
+from calos_telemetry.contract.events import SLOW_REQUEST_US, Performance
 from calos_telemetry.contract.histogram import Histogram, bucket_of, merge
 from calos_telemetry.sdk.rollup.batch import Batch
 from calos_telemetry.store.tables import performance
@@ -70,14 +71,14 @@ def roll_up(connection: Connection, batch: Batch) -> None:
 
 
 def measurements(batch: Batch) -> Iterator[tuple[Series, Measured]]:
-    """Yield ``(series, durations)`` for each request, once more for a slow one, and for each measured operation."""
-    for at, request in batch.of(ApiRequest):
-        if request.duration_us is None:
-            continue
-        series, measured = (hour_of(at), request.method, request.path, request.status), _one(request.duration_us)
-        yield Series(series[0], "api_request", *series[1:]), measured
-        if request.duration_us >= SLOW_REQUEST_US:
-            yield Series(series[0], "slow_request", *series[1:]), measured
+    """Yield ``(series, durations)`` for requests that are alike, once more for the slow ones, and for each operation."""
+    for like, requests in batch.alike:
+        hour = hour_of(requests[0].at)
+        durations = [us for asked in requests if (us := asked.event.duration_us) is not None]
+        slow = [us for us in durations if us >= SLOW_REQUEST_US]
+        for metric, some in (("api_request", durations), ("slow_request", slow)):
+            if some:
+                yield Series(hour, metric, like.method, like.path, like.status), _all_of(some)
     for at, operation in batch.of(Performance):
         yield Series(hour_of(at), _metric_of(operation), "", operation.name, 0), _measured(operation)
 
@@ -89,12 +90,12 @@ def _metric_of(operation: Performance) -> str:
 
 def _measured(operation: Performance) -> Measured:
     if operation.buckets is None or operation.total_us is None:
-        return _one(operation.duration_us)
+        return _all_of([operation.duration_us])
     return Measured(operation.count, operation.total_us, operation.duration_us, operation.buckets)
 
 
-def _one(duration_us: int) -> Measured:
-    return Measured(1, duration_us, duration_us, {bucket_of(duration_us): 1})
+def _all_of(durations: list[int]) -> Measured:
+    return Measured(len(durations), sum(durations), max(durations), Counter(map(bucket_of, durations)))
 
 
 def _stored(connection: Connection, install_id: str, wanted: Iterable[Series]) -> Iterator[tuple[Series, Histogram]]:

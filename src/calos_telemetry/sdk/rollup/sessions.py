@@ -7,16 +7,17 @@ events arrive or on how they are split into drains.  What a session counts for i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, select
 
 from calos_telemetry.clock import MS_PER_DAY
-from calos_telemetry.contract.events import ApiRequest, FeatureUsage
+from calos_telemetry.contract.events import FeatureUsage
 from calos_telemetry.sdk.rollup import aggregates
 from calos_telemetry.sdk.rollup.batch import Batch
 from calos_telemetry.sdk.rollup.limits import MAX_SESSION_FEATURES
@@ -29,6 +30,11 @@ _MAX_KEY = 200
 
 Features = Mapping[str, int]
 """Feature → its first use in a session (unix ms)."""
+
+Moment = tuple[int, int, str | None, str | None]
+"""When something was asked of the application (unix ms), how many requests that was (1 or 0), by whom, which feature."""
+
+_when = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +61,16 @@ class Span:
 
 def roll_up(connection: Connection, batch: Batch) -> None:
     """Add the batch's moments to ``telemetry_sessions``, and what has changed by them to ``telemetry_aggregates``."""
-    moments: dict[str, list[Span]] = defaultdict(list)
-    for session, span in _moments(batch):
-        moments[session].append(span)
-    spans = {session: list(clusters(some)) for session, some in moments.items()}
+    spans = {session: list(_spans(moments)) for session, moments in _moments(batch).items()}
     changes: Counter[tuple[int, str, str]] = Counter()
     for session, span in _taken(connection, batch.install_id, spans):
         spans[session].append(span)
-        changes.subtract(_counts(span))
+        _count(changes, span, -1)
     rows = []
     for session, some in spans.items():
         for span in clusters(some):
             rows.append(_row(batch, session, span))
-            changes.update(_counts(span))
+            _count(changes, span, 1)
     insert_bulk(connection, sessions, rows)
     aggregates.add(connection, batch, changes)
 
@@ -87,17 +90,38 @@ def clusters(spans: Iterable[Span]) -> Iterator[Span]:
         yield current
 
 
-def _moments(batch: Batch) -> Iterator[tuple[str, Span]]:
-    for at, request in batch.of(ApiRequest):
-        if request.session is not None:
-            yield request.session, Span(at, at, 1, request.user, _used(request.feature, at))
+def _moments(batch: Batch) -> Mapping[str, list[Moment]]:
+    moments: dict[str, list[Moment]] = defaultdict(list)
+    for like, requests in batch.alike:
+        feature = like.feature
+        for asked in requests:
+            if asked.event.session is not None:
+                moments[asked.event.session].append((asked.at, 1, asked.event.user, feature))
     for at, usage in batch.of(FeatureUsage):
         if usage.session is not None:
-            yield usage.session, Span(at, at, 0, usage.user, _used(usage.feature, at))
+            moments[usage.session].append((at, 0, usage.user, usage.feature))
+    return moments
 
 
-def _used(feature: str | None, at: int) -> Features:
-    return {} if feature is None else {feature: at}
+def _spans(moments: list[Moment]) -> Iterator[Span]:
+    """Put moments that lie less than 30 minutes apart together."""
+    moments.sort(key=_when)
+    begin = 0
+    for end in range(1, len(moments) + 1):
+        if end == len(moments) or moments[end][0] - moments[end - 1][0] >= IDLE_MS:
+            yield _span(moments[begin:end])
+            begin = end
+
+
+def _span(moments: Sequence[Moment]) -> Span:
+    """Return moments, in the order of time, as one session."""
+    users = {user for _, _, user, _ in moments if user is not None}
+    used: dict[str, int] = {}
+    for at, _, _, feature in moments:
+        if feature is not None and feature not in used:
+            used[feature] = at
+    requests = sum(requests for _, requests, _, _ in moments)
+    return Span(moments[0][0], moments[-1][0], requests, min(users, default=None), _first(used))
 
 
 def _earliest(one: Features, other: Features) -> Features:
@@ -105,21 +129,27 @@ def _earliest(one: Features, other: Features) -> Features:
     if not one or not other:
         return one or other
     both = {name: min(one.get(name, at), at) for name, at in other.items()}
-    first = sorted(({**one, **both}).items(), key=lambda use: (use[1], use[0]))
-    return dict(first[:MAX_SESSION_FEATURES])
+    return _first({**one, **both})
 
 
-def _counts(span: Span) -> Counter[tuple[int, str, str]]:
-    """Return what a session counts for: on the days that it touches, and on the day on which it began."""
+def _first(used: Features) -> Features:
+    """Return as many features as a session may have: those that were used first."""
+    if len(used) <= MAX_SESSION_FEATURES:
+        return used
+    return dict(sorted(used.items(), key=lambda use: (use[1], use[0]))[:MAX_SESSION_FEATURES])
+
+
+def _count(counts: Counter[tuple[int, str, str]], span: Span, times: int) -> None:
+    """Add what a session counts for: on the days that it touches, and on the day on which it began."""
     began = span.first // MS_PER_DAY
-    counts = Counter({(day, "active_sessions", ""): 1 for day in range(began, span.last // MS_PER_DAY + 1)})
-    counts[began, "session_seconds", ""] += (span.last - span.first) // 1_000
+    for day in range(began, span.last // MS_PER_DAY + 1):
+        counts[day, "active_sessions", ""] += times
+    counts[began, "session_seconds", ""] += times * ((span.last - span.first) // 1_000)
     in_order = sorted(span.features, key=lambda name: (span.features[name], name))
     for one, other in combinations(sorted(in_order), 2):
-        counts[began, "feature_pair", f"{one} + {other}"[:_MAX_KEY]] += 1
+        counts[began, "feature_pair", f"{one} + {other}"[:_MAX_KEY]] += times
     for one, other in pairwise(in_order):
-        counts[began, "feature_transition", f"{one} > {other}"[:_MAX_KEY]] += 1
-    return counts
+        counts[began, "feature_transition", f"{one} > {other}"[:_MAX_KEY]] += times
 
 
 def _taken(connection: Connection, install_id: str, spans: Mapping[str, list[Span]]) -> list[tuple[str, Span]]:

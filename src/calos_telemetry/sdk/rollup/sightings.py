@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, select, tuple_, update
 
 from calos_telemetry.clock import MS_PER_DAY
 from calos_telemetry.contract.counters import COUNTERS
-from calos_telemetry.contract.events import ApiRequest, ErrorEvent
+from calos_telemetry.contract.events import ErrorEvent
 from calos_telemetry.sdk.rollup.batch import Batch
 from calos_telemetry.sdk.rollup.errors import MESSAGE, fingerprint
 from calos_telemetry.store.install_tables import sightings
@@ -90,9 +90,11 @@ def roll_up(connection: Connection, batch: Batch) -> None:
 def _paths(batch: Batch) -> dict[Subject, _Sighting]:
     """Count guessed templates by their requests; a failure only notes that its template is a guess."""
     seen: dict[Subject, _Sighting] = {}
-    for at, request in batch.of(ApiRequest):
-        if request.inferred:
-            seen.setdefault((PATH, request.path), _Sighting()).add(at, 1, request.user)
+    for like, requests in batch.alike:
+        if like.inferred:
+            sighting = seen.setdefault((PATH, like.path), _Sighting())
+            for asked in requests:
+                sighting.add(asked.at, 1, asked.event.user)
     for at, error in batch.of(ErrorEvent):
         if error.inferred and error.path is not None:
             seen.setdefault((PATH, error.path), _Sighting()).add(at, 0, error.user)
