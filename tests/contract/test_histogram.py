@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calos_telemetry.contract.histogram import bucket_of, merge, percentile, value_of
-from calos_telemetry.contract.rows import PerformanceRow
+from calos_telemetry.contract.fields import MAX_COUNT
+from calos_telemetry.contract.histogram import MAX_BUCKET, bucket_of, merge, pack, percentile, unpack, value_of
 
 VALUES = st.integers(0, 2**53)
 
@@ -67,7 +68,26 @@ def test_nothing_counted_has_no_percentile() -> None:
     assert percentile({3: 0}, 0.5) is None
 
 
-def test_the_largest_duration_fits_the_wire() -> None:
-    """The highest bucket that a count can reach is within the bound of the row."""
-    assert bucket_of(2**53 - 1) <= 4_000
-    assert PerformanceRow.__struct_fields__[8] == "histogram"
+@given(st.dictionaries(st.integers(0, MAX_BUCKET), st.integers(1, MAX_COUNT)))
+def test_what_is_packed_is_unpacked(histogram: dict[int, int]) -> None:
+    """No histogram changes on its way, whatever its buckets and counts."""
+    assert unpack(pack(histogram)) == histogram
+
+
+@given(st.lists(st.integers(0, 2_000), max_size=8))
+def test_a_histogram_has_one_packed_form(packed: list[int]) -> None:
+    """What is unpacked at all is what would be packed: an odd length, a bucket that repeats, an empty bucket and one
+    beyond the last are refused."""
+    try:
+        histogram = unpack(packed)
+    except ValueError:
+        return
+    assert pack(histogram) == packed
+    assert max(histogram, default=0) <= MAX_BUCKET
+
+
+@pytest.mark.parametrize("packed", [[5], [5, 0], [5, 1, 0, 1], [5, -1], [-5, 1], [MAX_BUCKET + 1, 1]])
+def test_what_is_no_packed_histogram_is_refused(packed: list[int]) -> None:
+    """Each way of being wrong is found."""
+    with pytest.raises(ValueError, match=r"bucket|shorter|longer"):
+        unpack(packed)

@@ -29,7 +29,7 @@ REQUEST = VerifyRequest(
         errors=[ErrorRow(fingerprint=HASH, type="api", name="E", message="", stack="", path=None, method=None,
                          status_code=None, occurrence_count=1, first_seen_at=1, last_seen_at=1, revision=9)],
         performance=[PerformanceRow(day="2026-11-25", metric="api_request", method="GET", path="/", status=200, count=1,
-                                    total=5, max=5, histogram={5: 1}, revision=9)],
+                                    total=5, max=5, histogram=[5, 1], revision=9)],
         aggregates=[AggregateRow(date="2026-11-25", counter="requests", key="2xx", value=1, revision=9)],
     ),
 )  # fmt: skip

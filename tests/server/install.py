@@ -52,7 +52,7 @@ def error_row(**changes: Any) -> ErrorRow:
 def performance_row(**changes: Any) -> PerformanceRow:
     row = PerformanceRow(
         day=to_iso(now_ms())[:10], metric="api_request", method="GET", path="/api/pos/:id", status=200, count=2,
-        total=300, max=200, histogram={90: 1, 100: 1}, revision=REVISION,
+        total=300, max=200, histogram=[90, 1, 10, 1], revision=REVISION,
     )  # fmt: skip
     return msgspec.structs.replace(row, **changes)
 

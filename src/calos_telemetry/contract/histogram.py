@@ -8,8 +8,10 @@ measured against sketches in ``docs/decisions/0006-percentiles.md``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+from calos_telemetry.contract.fields import MAX_COUNT
 
 _BITS = 5
 _SIGNIFICANT = _BITS + 1
@@ -25,6 +27,9 @@ def bucket_of(value: int) -> int:
     return (exponent << _BITS) + (value >> exponent)
 
 
+MAX_BUCKET: Final = bucket_of(MAX_COUNT)
+
+
 def value_of(bucket: int) -> int:
     """Return the middle of a bucket, in the unit of the values that were counted."""
     exponent = max(0, (bucket >> _BITS) - 1)
@@ -36,6 +41,34 @@ def merge(into: Histogram, other: Mapping[int, int]) -> None:
     """Add the counts of ``other`` to ``into``."""
     for bucket, count in other.items():
         into[bucket] = into.get(bucket, 0) + count
+
+
+def pack(histogram: Mapping[int, int]) -> list[int]:
+    """Return the histogram as it travels: for each bucket in order, its distance from the one before, and its count.
+
+    The distances are small and repeat, so they compress to half of what the bucket numbers do.
+    """
+    packed: list[int] = []
+    before = 0
+    for bucket, count in sorted(histogram.items()):
+        packed += bucket - before, count
+        before = bucket
+    return packed
+
+
+def unpack(packed: Sequence[int]) -> Histogram:
+    """Return the histogram that :func:`pack` packed; for each histogram there is one packed form.
+
+    Raises :class:`ValueError` when a bucket repeats, lies beyond ``MAX_BUCKET`` or holds nothing.
+    """
+    histogram: Histogram = {}
+    bucket = 0
+    for gap, count in zip(packed[::2], packed[1::2], strict=True):
+        bucket += gap
+        if count < 1 or gap < bool(histogram) or bucket > MAX_BUCKET:
+            raise ValueError(f"bucket {bucket}, {gap} after the one before, with a count of {count}")
+        histogram[bucket] = count
+    return histogram
 
 
 def percentile(histogram: Mapping[int, int], share: float) -> int | None:

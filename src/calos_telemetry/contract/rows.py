@@ -16,6 +16,7 @@ from calos_telemetry.contract.fields import (
     Sensitivity,
     declared,
 )
+from calos_telemetry.contract.histogram import MAX_BUCKET
 
 _INTERACTION = Sensitivity.INTERACTION
 
@@ -24,8 +25,12 @@ Revision = Annotated[
 ]
 Date = Annotated[str, declared("UTC date, YYYY-MM-DD", "shows trends", pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Buckets = Annotated[
-    dict[Annotated[int, msgspec.Meta(ge=0, le=4_000)], Count],
-    declared("latency bucket → count (log-linear, 5 bits)", "gives percentiles that can be merged"),
+    list[Count],
+    declared(
+        "latency buckets (log-linear, 5 bits) in order: distance from the one before, count, …",
+        "gives percentiles that can be merged",
+        max_length=2 * (MAX_BUCKET + 1),
+    ),
 ]
 
 

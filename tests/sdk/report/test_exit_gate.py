@@ -74,7 +74,7 @@ def error(**changes: Any) -> ErrorRow:
 def series(path: str = "/api/pos/:id") -> PerformanceRow:
     return PerformanceRow(
         day="2026-11-25", metric="api_request", method="GET", path=path, status=200, count=1, total=9, max=9,
-        histogram={9: 1}, revision=REVISION,
+        histogram=[9, 1], revision=REVISION,
     )  # fmt: skip
 
 
@@ -201,13 +201,12 @@ def test_a_counter_that_is_not_declared_stays() -> None:
         lambda plain: plain.replace(b'"name":"Oper', b'"user":"maria","name":"Oper', 1),
         lambda plain: plain.replace(b'"name":"Oper', b'"name":"maria","name":"Oper', 1),
         lambda plain: plain.replace(b'{"v":1,', b'{"v":1,"note":"maria",', 1),
-        lambda plain: plain.replace(b'"9":1', b'"9":1,"09":1', 1),
         lambda plain: plain.replace(b'"v":1', b'"v": 1', 1),
         lambda plain: plain.replace(b'"v":1', b'"v":1.0', 1),
         lambda plain: plain + b" ",
         lambda plain: plain.replace(b"OperationalError", b"\\u004fperationalError", 1),
     ],
-    ids=["field", "double", "top", "bucket", "space", "float", "tail", "escape"],
+    ids=["field", "double", "top", "space", "float", "tail", "escape"],
 )
 def test_every_byte_is_accounted_for(smuggle: Any) -> None:
     """A field that the types do not know, one that stands twice, white space, another way to write a value: none passes."""

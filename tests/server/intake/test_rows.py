@@ -10,6 +10,7 @@ import pytest
 from tests.server.install import aggregate_row, error_row, feature_row, performance_row, report
 
 from calos_telemetry.clock import MS_PER_DAY, now_ms
+from calos_telemetry.contract.histogram import MAX_BUCKET
 from calos_telemetry.contract.report import MAX_ROWS, Report
 from calos_telemetry.errors import ProtocolError
 from calos_telemetry.server.intake.sift import sift
@@ -51,9 +52,16 @@ CASES: list[tuple[str, Row, dict[str, Any], str]] = [
     ("performance", performance_row, {"metric": "Robert'); DROP TABLE"}, "unknown_metric"),
     ("performance", performance_row, {"method": "get"}, "unknown_method"),
     ("performance", performance_row, {"path": "/users/bob@example.com"}, "unscrubbed"),
-    ("performance", performance_row, {"histogram": {1: 3}}, "bad_histogram"),
-    ("performance", performance_row, {"histogram": {4_001: 1}}, "malformed"),
-    ("performance", performance_row, {"histogram": {-1: 1}}, "malformed"),
+    ("performance", performance_row, {"histogram": [1, 3]}, "bad_histogram"),  # counts more than the row
+    ("performance", performance_row, {"histogram": [1, 1, 1]}, "bad_histogram"),
+    ("performance", performance_row, {"histogram": [1, 0]}, "bad_histogram"),
+    ("performance", performance_row, {"histogram": [1, 1, 0, 1]}, "bad_histogram"),
+    ("performance", performance_row, {"histogram": [MAX_BUCKET, 1, 1, 1]}, "bad_histogram"),
+    ("performance", performance_row, {"histogram": [1, 1] * (MAX_BUCKET + 2)}, "malformed"),
+    ("performance", performance_row, {"histogram": [-1, 1]}, "malformed"),
+    ("performance", performance_row, {"histogram": [1, 2**53]}, "malformed"),
+    ("performance", performance_row, {"histogram": [1, "1"]}, "malformed"),
+    ("performance", performance_row, {"histogram": {"1": 1}}, "malformed"),
     ("aggregates", aggregate_row, {"date": "2026-13-01"}, "bad_date"),
     ("aggregates", aggregate_row, {"counter": "passwords"}, "unknown_counter"),
     ("aggregates", aggregate_row, {"counter": "requests", "key": "200"}, "unknown_key"),

@@ -6,7 +6,6 @@ report goes on from there (``cut``).
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,7 +14,7 @@ from sqlalchemy import Connection, Table, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from calos_telemetry.clock import MS_PER_DAY
-from calos_telemetry.contract.report import MAX_INFLATED, MAX_ROWS, MAX_WIRE, Books, Report
+from calos_telemetry.contract.report import MAX_INFLATED, MAX_ROWS, MAX_WIRE, Books, Report, freeze
 from calos_telemetry.contract.rows import AggregateRow, ErrorRow, FeatureRow, PerformanceRow
 from calos_telemetry.sdk.report.cut import cut
 from calos_telemetry.sdk.report.days import DaySeries, add_up
@@ -83,7 +82,7 @@ def _fits(report: Report, max_wire: int) -> bool:
     plain = msgspec.json.encode(report)
     if len(plain) <= max_wire - _AROUND:
         return True  # gzip makes nothing noticeably longer
-    return len(plain) <= MAX_INFLATED - _AROUND and len(gzip.compress(plain, 6)) <= max_wire - _AROUND
+    return len(plain) <= MAX_INFLATED - _AROUND and len(freeze(report)) <= max_wire - _AROUND
 
 
 def _rows(connection: Connection, table: Table, kind: type[S], span: _Span) -> list[S]:

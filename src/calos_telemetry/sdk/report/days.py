@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from calos_telemetry.clock import date_of
-from calos_telemetry.contract.histogram import Histogram, merge
+from calos_telemetry.contract.histogram import Histogram, merge, pack
 from calos_telemetry.contract.rows import PerformanceRow
 from calos_telemetry.sdk.rollup.performance import read_histogram
 
@@ -44,6 +44,6 @@ def add_up(series: DaySeries, hours: Iterable[Any], *, revision: int = 0, last: 
         count=count,
         total=total,
         max=longest,
-        histogram=dict(sorted(histogram.items())),
+        histogram=pack(histogram),
         revision=min(revision, last),
     )

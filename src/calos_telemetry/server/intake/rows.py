@@ -17,6 +17,7 @@ from sqlalchemy import Table
 from calos_telemetry.clock import MS_PER_DAY, date_of, from_iso
 from calos_telemetry.contract.counters import COUNTER_NAMES
 from calos_telemetry.contract.events import CATEGORIES, METHODS, OTHER_METHOD, STYLES
+from calos_telemetry.contract.histogram import Histogram, unpack
 from calos_telemetry.contract.rows import AggregateRow, ErrorRow, FeatureRow, PerformanceRow
 from calos_telemetry.server.intake.scrub import is_clean, scrub
 from calos_telemetry.store import tables
@@ -102,11 +103,20 @@ def _performance(row: PerformanceRow, bounds: Bounds) -> dict[str, Any]:
     _refuse(not _METRIC.match(row.metric), "unknown_metric")
     _refuse(bool(row.method) and row.method not in _METHODS, "unknown_method")
     _refuse(not is_clean(row.path), "unscrubbed")
-    _refuse(sum(row.histogram.values()) > row.count, "bad_histogram")
+    histogram = _histogram(row)
     columns = msgspec.structs.asdict(row)
     columns["period"] = from_iso(columns.pop("day") + "T00:00:00Z")
-    columns["histogram"] = msgspec.json.encode(row.histogram).decode()
+    columns["histogram"] = msgspec.json.encode(histogram).decode()
     return columns
+
+
+def _histogram(row: PerformanceRow) -> Histogram:
+    try:
+        histogram = unpack(row.histogram)
+    except ValueError:
+        raise RejectedRow("bad_histogram") from None
+    _refuse(sum(histogram.values()) > row.count, "bad_histogram")
+    return histogram
 
 
 def _aggregate(row: AggregateRow, bounds: Bounds) -> dict[str, Any]:
