@@ -9,7 +9,7 @@ import click
 from sqlalchemy import Connection
 
 from calos_telemetry.cli.opening import opened_install
-from calos_telemetry.cli.printing import as_json
+from calos_telemetry.cli.printing import as_json, as_table
 from calos_telemetry.clock import now_ms
 from calos_telemetry.store.queries import daily, error_trend, popular_features, telemetry_summary
 
@@ -40,11 +40,4 @@ def query(question: str, number: int | None, in_json: bool) -> None:
     elif not rows:
         click.echo("nothing yet")
     else:
-        click.echo(
-            _table([list(rows[0]), *(["" if cell is None else str(cell) for cell in row.values()] for row in rows)])
-        )
-
-
-def _table(lines: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+        click.echo(as_table(rows))

@@ -148,7 +148,7 @@ class Install:
     def summary(self, hours: int) -> dict[str, Any]:
         """Return the summary of the last ``hours``."""
         with self.engine.connect() as connection:
-            return summarise(connection, now=now_ms(), hours=hours)
+            return summarise(connection, self.identity.install_id, now=now_ms(), hours=hours)
 
     def books(self) -> Books:
         """Return the balance: recorded = stored + dropped + pending, in events."""

@@ -1,0 +1,197 @@
+"""The summary equals a plain count over the events, for any events and any window, on each engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, delete, event, select
+from tests.conftest import ENGINES, Open
+
+from calos_telemetry.clock import MS_PER_DAY, MS_PER_HOUR
+from calos_telemetry.contract.events import ApiRequest, ErrorEvent, Event, FeatureUsage, Performance
+from calos_telemetry.contract.histogram import bucket_of
+from calos_telemetry.sdk.record.storing import store_events
+from calos_telemetry.sdk.rollup.batch import Stored
+from calos_telemetry.store.database import open_database, writing
+from calos_telemetry.store.migrate import INSTALL, TELEMETRY
+from calos_telemetry.store.retention import delete_old
+from calos_telemetry.store.summary import summarise
+from calos_telemetry.store.tables import buckets, event_rows
+
+from .summary_oracle import Seen, summary_of
+
+MINE, OTHERS = "ab" * 16, "cd" * 16
+MIDNIGHT = 1_764_028_800_000
+KINDS = {"database": "OperationalError", "network": "TimeoutError"}
+
+requests = st.builds(
+    ApiRequest,
+    method=st.sampled_from(("GET", "POST")),
+    path=st.sampled_from(("/api/pos/:id", "/graphql", "/")),
+    status=st.sampled_from((200, 204, 404, 500)),
+    duration_us=st.one_of(st.none(), st.integers(0, 3_000_000)),
+    feature=st.sampled_from((None, "pos", "forum")),
+    session=st.sampled_from((None, "00" * 8, "11" * 8)),
+    country=st.sampled_from((None, "DE", "FR")),
+    browser=st.sampled_from((None, "Chrome")),
+    database_us=st.sampled_from((0, 250)),
+)
+features = st.builds(FeatureUsage, feature=st.sampled_from(("pos", "theme")), session=st.sampled_from((None, "00" * 8)))
+failures = st.sampled_from([ErrorEvent(category=kind, name=name, path="/", stack="s") for kind, name in KINDS.items()])
+transactions = st.builds(
+    Performance,
+    metric=st.just("transaction"),
+    name=st.sampled_from(("checkout", "refund")),
+    duration_us=st.integers(0, 900_000),
+    success=st.booleans(),
+    error=st.sampled_from((None, "payment")),
+)
+
+
+queries = st.builds(
+    lambda name, duration, times: Performance(
+        metric="database_query",
+        name=name,
+        duration_us=duration,
+        count=times,
+        total_us=duration * times,
+        buckets={bucket_of(duration): times},
+    ),
+    st.sampled_from(("SELECT orders", "UPDATE stock")),
+    st.integers(0, 900_000),
+    st.integers(1, 5),
+)
+"""Many equal queries, counted together as the process does it."""
+
+moments = st.one_of(
+    st.integers(MIDNIGHT - 3 * MS_PER_DAY, MIDNIGHT + 3 * MS_PER_DAY),
+    st.tuples(st.integers(-72, 72), st.sampled_from((-1, 0, 1))).map(lambda it: MIDNIGHT + it[0] * MS_PER_HOUR + it[1]),
+)
+events = st.lists(st.tuples(moments, st.one_of(requests, features, failures, transactions, queries)), max_size=40)
+windows = st.tuples(moments, st.one_of(st.integers(1, 6), st.integers(20, 100)))
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Return one database for many examples, on each engine."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+    path = tmp_path_factory.mktemp("summary") / "telemetry.db"
+    made = open_database(url, path, TELEMETRY, INSTALL, schema="summary")
+    if url is None:
+        event.listen(made, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))  # for speed
+    made.dispose()
+    yield made
+    made.dispose()
+
+
+def empty(engine: Engine) -> None:
+    with writing(engine) as connection:
+        for table in (*TELEMETRY.metadata.sorted_tables, *INSTALL.metadata.sorted_tables):
+            if table is not buckets:
+                connection.execute(table.delete())
+
+
+def keep(engine: Engine, seen: Sequence[tuple[int, Event]], install_id: str = MINE) -> None:
+    batch = [Stored(f"{install_id[:8]}{number:024x}", at, each) for number, (at, each) in enumerate(seen)]
+    with writing(engine) as connection:
+        store_events(connection, install_id, batch)
+
+
+def ask(engine: Engine, now: int, hours: int) -> dict[str, Any]:
+    with engine.connect() as connection:
+        return summarise(connection, MINE, now=now, hours=hours)
+
+
+@settings(max_examples=150, deadline=None)
+@given(seen=events, window=windows)
+def test_any_window_equals_a_plain_count(engine: Engine, seen: Seen, window: tuple[int, int]) -> None:
+    """Whatever lies where, at an edge, in an hour or in a day, it is counted once, and another install's not at all."""
+    empty(engine)
+    keep(engine, seen)
+    keep(engine, [(at, each) for at, each in seen if not isinstance(each, Performance)][:5], OTHERS)
+    found = ask(engine, *window)
+    expected = summary_of(seen, *window)
+    for one in (found, expected):
+        one["topErrors"].sort(key=lambda row: (-row["count"], row["name"]))
+    assert found == expected
+
+
+def busy_days() -> Seen:
+    """Return a request in every minute of four days, with what else may happen in some."""
+    seen: Seen = []
+    for minute in range(4 * 24 * 60):
+        at = MIDNIGHT - 2 * MS_PER_DAY + minute * 60_000 + 17
+        status = 500 if minute % 50 == 0 else 200
+        seen.append((at, ApiRequest("GET", f"/r{minute % 7}", status, minute * 1_000, country="DE", feature="pos")))
+        if minute % 60 == 0:
+            seen.append((at, FeatureUsage(feature="theme")))
+    return seen
+
+
+@pytest.fixture(params=ENGINES)
+def busy(request: pytest.FixtureRequest, open_on: Open) -> Engine:
+    """Return a database that is filled with busy days."""
+    engine = open_on(request.param)
+    keep(engine, busy_days())
+    return engine
+
+
+def without_middle(engine: Engine, first: int, last: int) -> None:
+    """Take events away as a drain under load does that keeps only some: what is added up knows of them."""
+    with writing(engine) as connection:
+        gone = select(event_rows.c.created_at).where(event_rows.c.created_at >= first, event_rows.c.created_at < last)
+        connection.execute(delete(event_rows).where(event_rows.c.created_at.in_(gone.scalar_subquery())))
+
+
+EXACT = ("performance", "apiStats", "statusClasses", "latency", "slowRequests", "hours", "totalRequests")
+
+
+def test_whole_hours_stay_exact_when_events_are_missing(busy: Engine) -> None:
+    """Of requests that were counted but not kept the summary still knows routes, answers and latencies, and says so."""
+    now, hours = MIDNIGHT + 20 * MS_PER_HOUR + 30_000, 30
+    before = ask(busy, now, hours)
+    without_middle(busy, MIDNIGHT + 2 * MS_PER_HOUR, MIDNIGHT + 5 * MS_PER_HOUR)
+    after = ask(busy, now, hours)
+    assert {name: after[name] for name in EXACT} == {name: before[name] for name in EXACT}
+    assert before["notes"] == []
+    assert "180 of 1860 requests were counted without being kept" in after["notes"][0]
+
+
+def test_whole_days_need_no_event(busy: Engine) -> None:
+    """Days that lie in the window as a whole are exact in everything, with not one of their events."""
+    now, hours = MIDNIGHT + MS_PER_DAY - 1, 48
+    before = ask(busy, now, hours)
+    without_middle(busy, MIDNIGHT - MS_PER_DAY, MIDNIGHT + MS_PER_DAY)
+    assert ask(busy, now, hours) == before
+
+
+def test_what_was_cleaned_up_is_said(busy: Engine) -> None:
+    """Of days whose events went after 90 days the counts remain, and a note says what does not."""
+    now, hours = MIDNIGHT + 2 * MS_PER_DAY - 1, 96
+    before = ask(busy, now, hours)
+    delete_old(busy, MIDNIGHT)
+    after = ask(busy, now, hours)
+    kept = ("featureUsage", "totalEvents", "totalRequests", "statusClasses", "countries", "hours")
+    pairs = [([row["count"] for row in it["featureUsage"]], *(it[name] for name in kept[1:])) for it in (before, after)]
+    assert pairs[0] == pairs[1]
+    assert after["latency"]["count"] == before["latency"]["count"] // 2
+    assert after["notes"] == [
+        "events are kept from 2025-11-25 on: of earlier days whole ones are counted, without routes, latencies and sessions"
+    ]
+
+
+def test_a_day_needs_few_queries(busy: Engine) -> None:
+    """A summary asks a fixed number of questions, however much there is: twenty round trips at most."""
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        asked.append(statement)
+
+    event.listen(busy, "before_cursor_execute", note)
+    ask(busy, MIDNIGHT + 20 * MS_PER_HOUR + 30_000, 24)
+    event.remove(busy, "before_cursor_execute", note)
+    assert len([one for one in asked if "SELECT" in one and "FROM" in one]) <= 20
