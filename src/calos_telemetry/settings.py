@@ -53,8 +53,7 @@ class Settings:
     def __post_init__(self) -> None:
         """Check what can be checked without touching the disk.  Raises :class:`SettingsError`."""
         _check_url("CALOS_LICENSE_SERVER", self.server)
-        if self.database_url is not None and not self.database_url.startswith(("postgresql://", "postgres://")):
-            raise SettingsError(f"TELEMETRY_DATABASE_URL is of another kind: give {_POSTGRES}")
+        _check_database("TELEMETRY_DATABASE_URL", self.database_url)
         if not 0 < self.drain_seconds < float("inf"):
             raise SettingsError(f"CALOS_DRAIN_SECONDS is {self.drain_seconds}: give a number of seconds above 0")
         if self.country_header is not None and _HEADER.fullmatch(self.country_header) is None:
@@ -99,6 +98,11 @@ class ServerSettings:
 
     home: Path = field(default_factory=lambda: _default_home() / "server")  # CALOS_SERVER_HOME: keys and databases
     admin_token: str | None = field(default=None, repr=False)  # CALOS_SERVER_ADMIN_TOKEN: opens the vendor's pages
+    database_url: str | None = field(default=None, repr=False)  # CALOS_SERVER_DATABASE_URL: PostgreSQL, not SQLite
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without touching the disk.  Raises :class:`SettingsError`."""
+        _check_database("CALOS_SERVER_DATABASE_URL", self.database_url)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> ServerSettings:
@@ -107,6 +111,7 @@ class ServerSettings:
         return cls(
             home=_path(env, "CALOS_SERVER_HOME") or _default_home() / "server",
             admin_token=env.get("CALOS_SERVER_ADMIN_TOKEN") or None,
+            database_url=env.get("CALOS_SERVER_DATABASE_URL") or None,
         )
 
 
@@ -127,6 +132,11 @@ def _number(env: Mapping[str, str], name: str, default: float) -> float:
         return float(value) if value else default
     except ValueError:
         raise SettingsError(f"{name} is {value!r}: give a number of seconds") from None
+
+
+def _check_database(name: str, url: str | None) -> None:
+    if url is not None and not url.startswith(("postgresql://", "postgres://")):
+        raise SettingsError(f"{name} is of another kind: give {_POSTGRES}")
 
 
 def _check_url(name: str, url: str) -> None:

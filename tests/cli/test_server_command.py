@@ -16,7 +16,7 @@ import pytest
 import urllib3
 
 from calos_telemetry.clock import now_ms
-from calos_telemetry.contract.keys import Signed, open_keyring
+from calos_telemetry.contract.keys import SignedKeyring, open_keyring
 from calos_telemetry.contract.license import open_license
 from calos_telemetry.contract.signing import decode_public
 from calos_telemetry.contract.tiers import Tier
@@ -111,7 +111,7 @@ def test_the_server_says_where_it_listens_and_stops_when_asked(home: Path) -> No
         health = urllib3.request("GET", f"{url}/status")
         assert (health.status, health.json()["status"]) == (200, "ok")
         ring = urllib3.request("GET", f"{url}/keys").json(), keys.load(home).root
-        assert open_keyring(Signed(**ring[0]), ring[1]).version == 1
+        assert open_keyring(SignedKeyring(**ring[0]), ring[1]).version == 1
         assert urllib3.request("GET", f"{url}/").status == 200
         assert urllib3.request("GET", f"{url}/nothing").status == 404
         assert urllib3.request("POST", f"{url}/verify", body=b"x").status == 415

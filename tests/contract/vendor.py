@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from calos_telemetry.contract.keys import KEYRING_CONTEXT, Keyring, OnlineKey, Signed, Use, seal
+from calos_telemetry.contract.keys import Keyring, OnlineKey, SignedKeyring, Use, seal, seal_keyring
 from calos_telemetry.contract.license import LICENSE_CONTEXT, License, LicenseFile, armour
 from calos_telemetry.contract.signing import encode_public, key_id
 from calos_telemetry.contract.tiers import Tier
@@ -17,7 +17,7 @@ ROOT = Ed25519PrivateKey.from_private_bytes(b"r" * 32)
 ONLINE = {use: Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32) for number, use in enumerate(Use)}
 
 
-def keyring(root: Ed25519PrivateKey = ROOT) -> Signed:
+def keyring(root: Ed25519PrivateKey = ROOT) -> SignedKeyring:
     keys = [
         OnlineKey(
             kid=key_id(key.public_key()),
@@ -28,7 +28,7 @@ def keyring(root: Ed25519PrivateKey = ROOT) -> Signed:
         )
         for use, key in ONLINE.items()
     ]
-    return seal(KEYRING_CONTEXT, msgspec.json.encode(Keyring(v=1, version=1, issued_at=BEGIN, keys=keys)), root)
+    return seal_keyring(Keyring(v=1, version=1, issued_at=BEGIN, keys=keys), root)
 
 
 def license_(**changes: Any) -> License:

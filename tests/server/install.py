@@ -108,7 +108,7 @@ class Install:
     def headers(self, wire: bytes, *, created_at: int | None = None, nonce: str | None = None) -> dict[str, str]:
         """Return the headers that send ``wire``: a new moment, a new nonce, a signature over all of it."""
         created, nonce = to_iso(created_at or now_ms()), nonce or secrets.token_urlsafe(16)
-        base = request_base(self.vendor.keys.root_kid, self.install_id, wire, created, nonce)
+        base = request_base(self.vendor.keys.root_kids[0], self.install_id, wire, created, nonce)
         return {
             "Content-Type": "application/json",
             "Content-Encoding": "gzip",

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from calos_telemetry import private_files
 from calos_telemetry.clock import date_of, now_ms
-from calos_telemetry.contract.license import read_unchecked
+from calos_telemetry.contract.license import read_unchecked, with_keyring
 from calos_telemetry.contract.tiers import LICENSED_TIERS, Tier
 from calos_telemetry.server import keys
 from calos_telemetry.server.admin import licenses
@@ -87,7 +87,7 @@ def list_() -> None:
 @license_.command()
 @click.argument("license_id")
 def show(license_id: str) -> None:
-    """Show a license and its key; the first digits of its id are enough.
+    """Show a license and its key, with today's keyring; the first digits of its id are enough.
 
     Example: calos-telemetry license show 3f9a
     """
@@ -102,7 +102,7 @@ def show(license_id: str) -> None:
     click.echo(f"air-gapped {'yes' if document.air_gapped else 'no'}")
     if one.revoked_at is not None:
         click.echo(f"revoked    {date_of(one.revoked_at)}: {one.revoked_why}")
-    click.echo(one.key, nl=False)
+    click.echo(with_keyring(one.key, keys.load(ServerSettings.from_environment().home).keyring), nl=False)
 
 
 @license_.command()
@@ -120,9 +120,9 @@ def revoke(license_id: str, why: str) -> None:
 
 @contextmanager
 def _books() -> Iterator[Connection]:
-    home = ServerSettings.from_environment().home
-    keys.load(home)  # says that `server init` is missing before an empty database appears
-    engine = open_licenses(home)
+    settings = ServerSettings.from_environment()
+    keys.load(settings.home)  # says that `server init` is missing before an empty database appears
+    engine = open_licenses(settings)
     try:
         with writing(engine) as connection:
             yield connection

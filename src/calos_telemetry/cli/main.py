@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "explain": Command("calos_telemetry.cli.explain:explain", "Say which rule changes what in a message, and why."),
     "flush": Command("calos_telemetry.cli.flush:flush", "Move what is spooled into the database now."),
     "import-log": Command("calos_telemetry.cli.import_log:import_log", "Import an access log of nginx or Apache."),
+    "keys": Command("calos_telemetry.cli.keys:keys", "Show and rotate the vendor's keys (vendor)."),
     "license": Command("calos_telemetry.cli.license:license_", "Issue, list, show and revoke license keys (vendor)."),
     "obfuscate": Command("calos_telemetry.cli.obfuscate:obfuscate", "Print what would be kept of each line."),
     "query": Command("calos_telemetry.cli.query:query", "Ask a documented question: summary, features, errors, daily."),

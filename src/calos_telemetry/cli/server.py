@@ -33,10 +33,11 @@ def init() -> None:
 
     Example: CALOS_SERVER_HOME=/var/lib/calos-server calos-telemetry server init
     """
-    home = ServerSettings.from_environment().home
+    settings = ServerSettings.from_environment()
+    home = settings.home
     fresh = not (home / "keyring.json").exists()
     made = keys.init(home, now_ms())
-    open_store(home).close()
+    open_store(settings).close()
     if fresh:
         click.echo(f"The vendor's keys are made in {home}.  Move {home / 'root.pem'} to a safe place offline.")
     else:
@@ -102,4 +103,6 @@ def _url(host: str, listener: socket.socket) -> str:
 def _warn_about_keys(held: VendorKeys) -> None:
     days = (held.valid_until - now_ms()) // MS_PER_DAY
     if days < _WARN_DAYS:
-        click.echo(f"Warning: the online keys end on {date_of(held.valid_until)}: make new ones in time.", err=True)
+        click.echo(
+            f"Warning: the online keys end on {date_of(held.valid_until)}: run `calos-telemetry keys rotate`.", err=True
+        )

@@ -12,7 +12,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from calos_telemetry.contract.fields import Moment
-from calos_telemetry.contract.keys import Signed, Use, open_keyring, unseal
+from calos_telemetry.contract.keys import Signed, SignedKeyring, Use, open_keyring, unseal
 from calos_telemetry.contract.signing import b64decode, digest, signing_base
 from calos_telemetry.contract.tiers import Tier, terms_of
 from calos_telemetry.errors import LicenseError, SignatureError
@@ -48,7 +48,7 @@ class LicenseFile(msgspec.Struct, frozen=True, kw_only=True):
     """A license key as it travels: the signed license, and the keyring that vouches for the key that signed it."""
 
     license: Signed
-    keyring: Signed
+    keyring: SignedKeyring
 
 
 def armour(file: LicenseFile) -> str:
@@ -89,6 +89,11 @@ def open_license(text: str, root: Ed25519PublicKey) -> License:
     except SignatureError:
         raise LicenseError(_DAMAGED) from None
     return msgspec.json.decode(payload, type=License)
+
+
+def with_keyring(text: str, keyring: SignedKeyring) -> str:
+    """Return the same license key with another keyring: today's leads an install there that pins any of the roots."""
+    return armour(LicenseFile(license=unarmour(text).license, keyring=keyring))
 
 
 def read_unchecked(text: str) -> License:

@@ -2,10 +2,10 @@
 
 Under the server's home::
 
-    root.pem                     the offline root: signs keyrings only; move it to a safe place after ``server init``
-    root.pub                     the root's public key (base64url): what every install pins as CALOS_VENDOR_KEY
+    root.pem, root-2.pem ...     the offline root: signs keyrings only; move it to a safe place after ``server init``
+    root.pub                     the first root's public key (base64url); the keyring leads from it to today's
     keys/{license,answer,receipt}.pem   the online keys, 90 days each
-    keyring.json                 the root's signature over the online keys' public halves
+    keyring.json                 the root's signature over the online keys' public halves, and every root's successor
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from calos_telemetry import private_files
 from calos_telemetry.clock import MS_PER_DAY, MS_PER_HOUR, hour_of
-from calos_telemetry.contract.keys import KEYRING_CONTEXT, Keyring, OnlineKey, Signed, Use, open_keyring, seal
+from calos_telemetry.contract.keys import (
+    Keyring,
+    OnlineKey,
+    SignedKeyring,
+    Use,
+    newest_root,
+    open_keyring,
+    seal,
+    seal_keyring,
+)
 from calos_telemetry.contract.license import LICENSE_CONTEXT, License, LicenseFile, armour
 from calos_telemetry.contract.receipt import Receipt, SignedReceipt
 from calos_telemetry.contract.report import answer_base
@@ -37,17 +46,16 @@ ONLINE_DAYS = 90
 
 @dataclass(frozen=True, slots=True)
 class VendorKeys:
-    """The online keys and the keyring that vouches for them; the root's private half is not among them."""
+    """The online keys and the keyring that vouches for them; the root's private half is not among them.
+
+    ``root`` is today's; ``root_kids`` names it and those before it, to any of which an install's signature may be bound.
+    """
 
     root: Ed25519PublicKey
-    keyring: Signed
+    root_kids: tuple[str, ...]
+    keyring: SignedKeyring
     online: dict[Use, Ed25519PrivateKey]
     valid_until: int
-
-    @property
-    def root_kid(self) -> str:
-        """Return the name of the root: what an install's signature is bound to."""
-        return key_id(self.root)
 
     def license_key(self, license_: License) -> str:
         """Sign ``license_`` and return it in its text form."""
@@ -74,10 +82,10 @@ def init(home: Path, now: int) -> VendorKeys:
     private_files.ensure_directory(home)
     if (home / "keyring.json").exists():
         return load(home)
-    root = _key_file(home / "root.pem")
+    root = key_file(home / "root.pem")
     private_files.create_once(home / "root.pub", lambda: encode_public(root.public_key()).encode() + b"\n")
-    online = {use: _key_file(_online_path(home, use)) for use in Use}
-    keyring = seal(KEYRING_CONTEXT, msgspec.json.encode(_keyring(online, now)), root)
+    online = {use: key_file(online_path(home, use)) for use in Use}
+    keyring = seal_keyring(Keyring(v=1, version=1, issued_at=now, keys=online_keys(online, now)), root)
     private_files.create_once(home / "keyring.json", lambda: msgspec.json.encode(keyring))
     return load(home)
 
@@ -86,18 +94,21 @@ def load(home: Path) -> VendorKeys:
     """Read the vendor's keys.  Raises :class:`StateError` where there are none, or where they do not fit together."""
     try:
         root = decode_public(private_files.read(home / "root.pub").decode().strip())
-        document = msgspec.json.decode(private_files.read(home / "keyring.json"), type=Signed)
-        online = {use: parse_private(private_files.read(_online_path(home, use))) for use in Use}
+        document = msgspec.json.decode(private_files.read(home / "keyring.json"), type=SignedKeyring)
+        online = {use: parse_private(private_files.read(online_path(home, use))) for use in Use}
     except FileNotFoundError as error:
         raise StateError(
             f"{home} holds no vendor keys ({error.filename} is missing): run `calos-telemetry server init` first"
         ) from None
     except (SignatureError, ValueError) as error:
         raise StateError(f"the vendor keys in {home} are damaged ({error}): restore them from the backup") from None
-    return VendorKeys(root=root, keyring=document, online=online, valid_until=_checked(home, document, root, online))
+    valid_until = _checked(home, document, root, online)
+    today = newest_root(document, root)
+    kids = (key_id(today), *(statement.kid for statement in reversed(document.roots)))
+    return VendorKeys(root=today, root_kids=kids, keyring=document, online=online, valid_until=valid_until)
 
 
-def _checked(home: Path, document: Signed, root: Ed25519PublicKey, online: dict[Use, Ed25519PrivateKey]) -> int:
+def _checked(home: Path, document: SignedKeyring, root: Ed25519PublicKey, online: dict[Use, Ed25519PrivateKey]) -> int:
     """Return when the first online key ends, once each is known to be in the keyring."""
     try:
         keyring = open_keyring(document, root)
@@ -111,9 +122,10 @@ def _checked(home: Path, document: Signed, root: Ed25519PublicKey, online: dict[
     return min(ends[name] for name in mine)
 
 
-def _keyring(online: dict[Use, Ed25519PrivateKey], now: int) -> Keyring:
+def online_keys(online: dict[Use, Ed25519PrivateKey], now: int) -> list[OnlineKey]:
+    """Return the keyring's lines about ``online`` keys that begin ``now`` (unix ms)."""
     begin = hour_of(now) - MS_PER_HOUR  # so that an install whose clock is a little behind accepts the first answer
-    keys = [
+    return [
         OnlineKey(
             kid=key_id(key.public_key()),
             public=encode_public(key.public_key()),
@@ -123,12 +135,13 @@ def _keyring(online: dict[Use, Ed25519PrivateKey], now: int) -> Keyring:
         )
         for use, key in online.items()
     ]
-    return Keyring(v=1, version=1, issued_at=now, keys=keys)
 
 
-def _key_file(path: Path) -> Ed25519PrivateKey:
+def key_file(path: Path) -> Ed25519PrivateKey:
+    """Return the private key in ``path``; where there is none, make one."""
     return parse_private(private_files.create_once(path, lambda: private_pem(Ed25519PrivateKey.generate())))
 
 
-def _online_path(home: Path, use: Use) -> Path:
+def online_path(home: Path, use: Use) -> Path:
+    """Return where the online key for ``use`` lies."""
     return home / "keys" / f"{use.value}.pem"

@@ -1,23 +1,25 @@
 """The vendor's two databases: who the customers are, and what their installs do, kept apart.
 
 ``licenses.db`` knows people and contracts; ``telemetry.db`` knows install ids only.  Whoever may read the second
-learns nothing about the first.
+learns nothing about the first.  On PostgreSQL they are two schemas, and any number of servers may work on them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from calos_telemetry.store.database import open_sqlite
+from calos_telemetry.settings import ServerSettings
+from calos_telemetry.store.database import BUSY_SECONDS, open_database
 from calos_telemetry.store.migrate import LICENSES, TELEMETRY, VENDOR
 from calos_telemetry.store.vendor_tables import licenses, receipts
 
 # A license answer is ready before its report is stored, and must not wait long for somebody who holds the telemetry.
 TELEMETRY_BUSY_SECONDS = 3.0
+TELEMETRY_SCHEMA = "calos_vendor"
+LICENSES_SCHEMA = "calos_licenses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,20 @@ class VendorStore:
         self.telemetry.dispose()
 
 
-def open_store(home: Path) -> VendorStore:
-    """Open (or create) both databases under ``home``.  Raises :class:`StoreError`."""
-    telemetry = open_sqlite(home / "telemetry.db", TELEMETRY, VENDOR, busy_seconds=TELEMETRY_BUSY_SECONDS)
-    return VendorStore(licenses=open_licenses(home), telemetry=telemetry)
+def open_store(settings: ServerSettings) -> VendorStore:
+    """Open (or create) both databases.  Raises :class:`StoreError`."""
+    telemetry = open_database(
+        settings.database_url,
+        settings.home / "telemetry.db",
+        TELEMETRY,
+        VENDOR,
+        schema=TELEMETRY_SCHEMA,
+        busy_seconds=TELEMETRY_BUSY_SECONDS,
+    )
+    return VendorStore(licenses=open_licenses(settings), telemetry=telemetry)
 
 
-def open_licenses(home: Path) -> Engine:
+def open_licenses(settings: ServerSettings) -> Engine:
     """Open (or create) the licenses alone: all that administration needs.  Raises :class:`StoreError`."""
-    return open_sqlite(home / "licenses.db", LICENSES)
+    file = settings.home / "licenses.db"
+    return open_database(settings.database_url, file, LICENSES, schema=LICENSES_SCHEMA, busy_seconds=BUSY_SECONDS)

@@ -59,16 +59,18 @@ def migrate_sqlite(engine: Engine, path: Path, *schemas: Schema) -> None:
         migrate(engine, schema, exclusive=lambda: file_lock(path.with_suffix(".lock")))
 
 
-def open_database(url: str | None, path: Path, *schemas: Schema, schema: str | None = None) -> Engine:
+def open_database(
+    url: str | None, path: Path, *schemas: Schema, schema: str | None = None, busy_seconds: float = BUSY_SECONDS
+) -> Engine:
     """Open the PostgreSQL at ``url``, in ``schema``; without a URL the SQLite file at ``path``.
 
-    Raises :class:`StoreError`, and :class:`SettingsError` for a URL that cannot be used.
+    A transaction waits at most ``busy_seconds`` for another one.  Raises :class:`StoreError`, and :class:`SettingsError` for a URL that cannot be used.
     """
     if url is None:
-        return open_sqlite(path, *schemas)
+        return open_sqlite(path, *schemas, busy_seconds=busy_seconds)
     from calos_telemetry.store.postgres import SCHEMA, open_postgres  # noqa: PLC0415 - most installs never need it
 
-    return open_postgres(url, *schemas, schema=schema or SCHEMA)
+    return open_postgres(url, *schemas, schema=schema or SCHEMA, busy_seconds=busy_seconds)
 
 
 def _create_private(path: Path) -> None:

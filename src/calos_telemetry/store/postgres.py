@@ -28,15 +28,17 @@ _POOLED = 2  # the background thread, and a page of the operator's
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
-def open_postgres(url: str, *schemas: Schema, schema: str = SCHEMA) -> Engine:
+def open_postgres(url: str, *schemas: Schema, schema: str = SCHEMA, busy_seconds: float = BUSY_SECONDS) -> Engine:
     """Open the database at ``url``, create ``schema`` where it is missing, and bring the tables in it up to date.
+
+    A transaction waits at most ``busy_seconds`` for another one.
 
     Raises :class:`SettingsError` for a URL that cannot be used and :class:`StoreError` when the server cannot.
     """
     address = _address(url)
     if _NAME.fullmatch(schema) is None:
         raise SettingsError(f"TELEMETRY_DATABASE_SCHEMA is {schema!r}: give a name of small letters, digits and _")
-    engine = _engine(address, schema)
+    engine = _engine(address, schema, busy_seconds)
     try:
         _prepare(engine, schema)
         for tables in schemas:
@@ -66,11 +68,11 @@ def _address(url: str) -> URL:
     try:
         address = make_url(url)
     except ArgumentError:
-        raise SettingsError("TELEMETRY_DATABASE_URL is no URL: give postgresql://user:password@host/name") from None
+        raise SettingsError("the database URL is no URL: give postgresql://user:password@host/name") from None
     return address.set(drivername="postgresql+psycopg")
 
 
-def _engine(address: URL, schema: str) -> Engine:
+def _engine(address: URL, schema: str, busy_seconds: float) -> Engine:
     """Return an engine that notices a restarted server before it uses an old connection."""
     try:
         engine = create_engine(
@@ -81,13 +83,13 @@ def _engine(address: URL, schema: str) -> Engine:
             connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "calos-telemetry"},
         )
     except ModuleNotFoundError:
-        raise SettingsError("TELEMETRY_DATABASE_URL needs a driver: pip install 'calos-telemetry[postgres]'") from None
-    event.listen(engine, "begin", _beginner(schema))
+        raise SettingsError("a PostgreSQL URL needs a driver: pip install 'calos-telemetry[postgres]'") from None
+    event.listen(engine, "begin", _beginner(schema, busy_seconds))
     return engine
 
 
-def _beginner(schema: str) -> Callable[[Connection], None]:
-    local = f"SET LOCAL search_path TO {schema}; SET LOCAL lock_timeout TO '{BUSY_SECONDS}s'"
+def _beginner(schema: str, busy_seconds: float) -> Callable[[Connection], None]:
+    local = f"SET LOCAL search_path TO {schema}; SET LOCAL lock_timeout TO '{round(busy_seconds * 1_000)}ms'"
     reading = f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; {local}"
     writing = f"{local}; SELECT pg_advisory_xact_lock({lock_number('write', schema)})"
 

@@ -22,6 +22,7 @@ from calos_telemetry.errors import TransportError
 from calos_telemetry.sdk.identity import Identity, load_identity
 from calos_telemetry.sdk.license.exchange import check_receipt
 from calos_telemetry.sdk.license.settling import Outcome
+from calos_telemetry.sdk.license.state import LicenseState
 from calos_telemetry.sdk.license.transport import Response
 from calos_telemetry.sdk.license.verifier import Verifier
 from calos_telemetry.sdk.record.storing import store_events
@@ -71,6 +72,7 @@ class FarSide:
     """A vendor: keys, books, and the license server as an application."""
 
     def __init__(self, home: Path) -> None:
+        self.home = home
         keys.init(home, clock.now_ms())
         self.client = TestClient(create_app(ServerSettings(home=home)), base_url="http://127.0.0.1:8700")
 
@@ -115,6 +117,7 @@ class Wire:
     always: Fault | None = None
     sent: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
     keys_down: bool = False
+    keyring: bytes | None = None
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Response:
         """Carry a verification."""
@@ -126,7 +129,7 @@ class Wire:
         """Carry the keyring."""
         if self.keys_down:
             raise TransportError("the server could not be reached: it is tried again")
-        return msgspec.json.encode(self.far.vendor.keys.keyring)
+        return self.keyring or msgspec.json.encode(self.far.vendor.keys.keyring)
 
     def requests(self) -> list[VerifyRequest]:
         """Return what was sent, read."""
@@ -175,6 +178,10 @@ class NearSide:
     def verify(self, *, with_telemetry: bool = True) -> Outcome:
         """Verify now."""
         return self.verifier.verify(with_telemetry=with_telemetry, books=BOOKS)
+
+    def state(self) -> LicenseState:
+        """Return what the license allows now."""
+        return self.verifier.state(clock.now_ms())
 
     def use(self, *names: str) -> None:
         """Drain one use of each of the features."""

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.contract.vendor import BEGIN, END, ONLINE, ROOT, keyring
 
 from calos_telemetry import private_files
-from calos_telemetry.contract.keys import KEYRING_CONTEXT, Keyring, Signed, Use, open_keyring, seal
+from calos_telemetry.contract.keys import Keyring, Signed, Use, open_keyring, seal_keyring
 from calos_telemetry.contract.report import (
     Lease,
     LicenseAnswer,
@@ -77,7 +77,7 @@ def ring(version: int, uses: tuple[Use, ...] = tuple(Use), root: Ed25519PrivateK
     whole = open_keyring(keyring(), ROOT.public_key())
     keys = [key for key in whole.keys if key.use in uses]
     document = Keyring(v=1, version=version, issued_at=BEGIN, keys=keys)
-    return msgspec.json.encode(seal(KEYRING_CONTEXT, msgspec.json.encode(document), root))
+    return msgspec.json.encode(seal_keyring(document, root))
 
 
 @pytest.fixture

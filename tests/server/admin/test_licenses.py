@@ -18,6 +18,7 @@ from calos_telemetry.server.admin import licenses
 from calos_telemetry.server.admin.licenses import Order
 from calos_telemetry.server.keys import VendorKeys
 from calos_telemetry.server.store import open_licenses
+from calos_telemetry.settings import ServerSettings
 from calos_telemetry.store.database import writing
 
 NOW = now_ms()
@@ -37,7 +38,7 @@ def held(home: Path) -> VendorKeys:
 @pytest.fixture
 def books(home: Path) -> Iterator[Connection]:
     """Return a write transaction on the licenses."""
-    engine = open_licenses(home)
+    engine = open_licenses(ServerSettings(home=home))
     with writing(engine) as connection:
         yield connection
     engine.dispose()

@@ -8,7 +8,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from calos_telemetry import private_files
-from calos_telemetry.contract.keys import Keyring, Signed, Use, open_keyring
+from calos_telemetry.contract.keys import Keyring, SignedKeyring, Use, newest_root, open_keyring
 from calos_telemetry.errors import ProtocolError, SignatureError, StateError
 from calos_telemetry.sdk.license.transport import Transport
 
@@ -18,7 +18,7 @@ class KnownKeys:
 
     def __init__(self, path: Path, root: Ed25519PublicKey, transport: Transport) -> None:
         self._path = path
-        self._root = root
+        self._root = root  # the pinned one, until the keyring at hand has led to a later one
         self._transport = transport
         self._keyring: Keyring | None = None
 
@@ -62,8 +62,11 @@ class KnownKeys:
         return fresh
 
     def _opened(self, document: bytes) -> Keyring:
+        """Open a keyring; from then on a root that has retired, and may have been stolen, signs none any more."""
         try:
-            signed = msgspec.json.decode(document, type=Signed)
+            signed = msgspec.json.decode(document, type=SignedKeyring)
         except (ValueError, RecursionError):
             raise ProtocolError("the server's keyring is not in a form this version knows") from None
-        return open_keyring(signed, self._root)
+        opened = open_keyring(signed, self._root)
+        self._root = newest_root(signed, self._root)
+        return opened

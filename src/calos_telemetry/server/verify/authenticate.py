@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -26,24 +27,25 @@ class Asked:
     request: RawVerifyRequest
 
 
-def authenticate(engine: Engine, vendor_kid: str, envelope: Envelope, wire: bytes) -> Asked:
+def authenticate(engine: Engine, vendor_kids: Sequence[str], envelope: Envelope, wire: bytes) -> Asked:
     """Return what the install asks, once it is known to come from the holder of the key it shows.
 
     Of an enrolled install the signature is checked before the body is inflated.  A key that is not enrolled is read
-    from the body, because the first verification enrols it.  Raises :class:`Refusal`.
+    from the body, because the first verification enrols it.  ``vendor_kids`` are the names under which the vendor may be
+    pinned, today's first.  Raises :class:`Refusal`.
     """
-    base = request_base(vendor_kid, envelope.install_id, wire, envelope.created, envelope.nonce)
+    bases = [request_base(kid, envelope.install_id, wire, envelope.created, envelope.nonce) for kid in vendor_kids]
     enrolled = _enrolled_key(engine, envelope.install_id)
     known = enrolled is not None and _kid(enrolled) == envelope.kid
     if enrolled is not None and known:
-        _check(enrolled, base, envelope)
+        _check(enrolled, bases, envelope)
     request = _read(wire)
     if request.license.install_id != envelope.install_id:
         raise Refusal(401, "OTHER_INSTALL", "the body speaks of another install than Calos-Install")
     if _kid(request.license.install_key) != envelope.kid:
         raise Refusal(401, "OTHER_KEY", "the request is signed by another key than the one it shows")
     if not known:
-        _check(request.license.install_key, base, envelope)
+        _check(request.license.install_key, bases, envelope)
     return Asked(envelope=envelope, wire=wire, request=request)
 
 
@@ -89,10 +91,16 @@ def _kid(public: str) -> str:
         raise Refusal(400, "MALFORMED", f"install_key: {error}") from None
 
 
-def _check(public: str, base: bytes, envelope: Envelope) -> None:
+def _check(public: str, bases: Sequence[bytes], envelope: Envelope) -> None:
+    if not any(_signed(public, base, envelope) for base in bases):
+        raise Refusal(
+            401, "BAD_SIGNATURE", "the signature does not match: check CALOS_VENDOR_KEY, and send the bytes unchanged"
+        )
+
+
+def _signed(public: str, base: bytes, envelope: Envelope) -> bool:
     try:
         check(decode_public(public), base, envelope.signature)
     except SignatureError:
-        raise Refusal(
-            401, "BAD_SIGNATURE", "the signature does not match: check CALOS_VENDOR_KEY, and send the bytes unchanged"
-        ) from None
+        return False
+    return True

@@ -61,7 +61,7 @@ async def verify(request: Request) -> Response:
 
 
 def _answer(vendor: Vendor, told: Envelope, wire: bytes) -> VerifyAnswer:
-    asked = authenticate(vendor.store.licenses, vendor.keys.root_kid, told, wire)
+    asked = authenticate(vendor.store.licenses, vendor.keys.root_kids, told, wire)
     now = now_ms()
     if abs(told.created_at - now) > CLOCK_TOLERANCE_MS:
         return _wrong_clock(told, now)
@@ -89,7 +89,7 @@ def _decide(vendor: Vendor, asked: Asked, now: int) -> tuple[VerifyAnswer, bool]
         nonce=asked.envelope.nonce,
         license=license_answer,
         telemetry=TelemetryAnswer(code="NONE"),
-        next_check=next_check(decision.tier, part.install_id, vendor.keys.root_kid.encode(), now),
+        next_check=next_check(decision.tier, part.install_id, vendor.keys.root_kids[-1].encode(), now),
     )
     return answer, not enrolled.facts.other_key
 
