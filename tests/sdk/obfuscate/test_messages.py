@@ -43,6 +43,7 @@ TAKEN_OUT = [
     ("Fax: (212) 555-0187x12 busy", "Fax: [PHONE] busy"),
     ("Card 4111 1111 1111 1111 was declined", "Card [CARD] was declined"),
     ("Charge on 4242424242424242 failed", "Charge on [CARD] failed"),
+    ("field 2 4242424242424242 field 39", "field 2 [CARD] field 39"),  # what was refused hides nothing behind it
     ("Transfer to DE89 3704 0044 0532 0130 00 rejected", "Transfer to [IBAN] rejected"),
     ("SSN 078-05-1120 is malformed", "SSN [ID] is malformed"),
     ("rejected 27ABCDE1234F1Z5 as given", "rejected [ID] as given"),

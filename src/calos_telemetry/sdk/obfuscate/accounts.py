@@ -14,18 +14,24 @@ _OPEN: Final = r"[\"'`(<\[#]{0,2}"
 _PERSON: Final = (
     r"users?|account|member|subscriber|customer|client|employee|staff|patient|student|owner|author|assignee|reviewer|operator"
     r"|admin(?:istrator)?|contact|person|profile|principal|identity|recipient|sender|participant|attendee|tenant|buyer|seller"
-    r"|merchant|driver|guest|visitor|applicant|candidate|teacher|doctor|agent|holder|payer|payee|beneficiary|actor|login|creator|approver|uploader"
+    r"|merchant|partner|driver|guest|visitor|applicant|candidate|teacher|doctor|agent|holder|payer|payee|beneficiary|actor|login|creator|approver|uploader"
     r"|requester|moderator|manager|editor|supervisor|responsible|speaker|organi[sz]er|registrant|cashier|salesperson|worker"
 )
+_ROLE: Final = (
+    r"cashier|driver|patient|member|employee|student|subscriber|customer|client|visitor|guest|operator|agent|teacher|doctor|tenant|reader"
+    r"|seller|buyer|merchant|partner|supplier|courier|waiter|assignee|reviewer|approver|owner|author|actor|sender|recipient|participant|attendee"
+)
+_PEOPLE: Final = frozenset("cashier patient employee student teacher doctor customer waiter courier".split())  # noqa: SIM905
+_SIGN_INSIDE: Final = re.compile(r"\d|\w[._]\w")
 _KEY: Final = (
-    r"(?:[a-z]{1,16}[_.-])?r?(?:user|member|customer|employee|patient|subscriber|student|owner|actor|author|account|client|person|contact"
-    r"|profile)(?:[ _.-]?(?:names?|ids?|uuid|no|number|pk|principal[ _.-]?name))?"
+    r"(?:[a-z]{1,16}[_.-])?r?(?:user|member|customer|employee|patient|subscriber|shopper|student|owner|actor|author|account|client|person|contact"
+    r"|profile)(?:[ _.-]?(?:names?|ids?|ref(?:erence)?|uuid|no|number|pk|principal[ _.-]?name))?"
     r"|usr|uname|upn|logname|login(?:[ _.-]?(?:name|id))?|acct|uid|nick(?:name)?|s?am ?account ?name|assignee|principal(?:name)?"
     r"|(?:created|updated|modified|approved|requested|reviewed|deleted|assigned)[_ ](?:by|to)(?:_id)?|impersonator|sender|recipient|payee|payer|initiator|requester|invoker|subject|sub"
 )
 _STATED: Final = frozenset("account client person contact profile subject sub owner author".split())  # noqa: SIM905
 _NOBODY: Final = frozenset(
-    "none null nil undefined true false unknown anonymous system self nobody any all other n/a "  # noqa: SIM905
+    "none null nil undefined true false unknown anonymous system self nobody any all other n/a arn "  # noqa: SIM905
     "root admin administrator guest superuser".split(),  # everybody has these: they name nobody
 )
 _FUNCTION_WORDS: Final = frozenset(
@@ -34,14 +40,18 @@ _FUNCTION_WORDS: Final = frozenset(
 )
 _UUID: Final = r"[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}"
 _SMALL_DIGITS: Final = 3  # a number below a thousand is a count or a choice, unless it is said to be a user's
+_LONGEST_ABBREVIATION: Final = 5  # blocked by CORS
 _RECORD: Final = re.compile(r"[A-Za-z]{2,12}[_-]-?\d[\d_-]*")  # job_1445144423722_0020: a thing, not a person
+_NUMBERED_WORD: Final = re.compile(r"[a-z]{4,}\d{1,3}")  # reporting1: so logins are made unique
 _HEXADECIMAL: Final = re.compile(r"0[xX][0-9a-fA-F]+\b")
 
 
 def _is_person(match: re.Match[str]) -> bool:
     """Not a word that messages are made of, not ``null``, not a number in hexadecimal: then it is somebody."""
     value = match["v"]
-    return value.lower() not in _NOBODY and not is_wordy(value) and _HEXADECIMAL.match(value) is None
+    if value.lower() in _NOBODY or _HEXADECIMAL.match(value):
+        return False
+    return not is_wordy(value) or _NUMBERED_WORD.fullmatch(value) is not None
 
 
 def _is_named(match: re.Match[str]) -> bool:
@@ -50,6 +60,21 @@ def _is_named(match: re.Match[str]) -> bool:
     if match["v"].isdigit():
         return key[-3:] != "uid" and ("user" in key or ("id" in key and len(match["v"]) > _SMALL_DIGITS))
     return _is_person(match) and (key not in _STATED or _is_proper(match))
+
+
+def _is_called_so(match: re.Match[str]) -> bool:
+    """Not a number, which has a rule of its own, nor a function that is called: ``LOGIN chdir(...)``."""
+    called = match.string.startswith("(", match.end("v"))
+    return not (called or match["v"].isdigit()) and _is_person(match)
+
+
+def _is_login(match: re.Match[str]) -> bool:
+    """Beside a word that also stands in plain sentences only what no sentence has: a digit or a sign inside."""
+    value = match["v"]
+    if not any(map(str.isalpha, value)) or not value.isascii():
+        return False
+    human = match["k"].lower().removesuffix("s") in _PEOPLE
+    return ((human and value.islower()) or _SIGN_INSIDE.search(value) is not None) and _is_proper(match)
 
 
 def _is_account(match: re.Match[str]) -> bool:
@@ -61,12 +86,13 @@ def _is_account(match: re.Match[str]) -> bool:
 def _is_proper(match: re.Match[str]) -> bool:
     """Where the wording leaves doubt: no known word, no number, no record of a machine."""
     value = match["v"]
-    return not value.isdigit() and _is_person(match) and _RECORD.fullmatch(value) is None
+    shouted = value.isupper() and len(value) <= _LONGEST_ABBREVIATION
+    return not (value.isdigit() or shouted or _RECORD.fullmatch(value)) and _is_person(match)
 
 
 _ACTION: Final = (
     r"(?:authenticat\w{1,8}|passw(?:or)?d|login|logon|credentials?|sessions?|account|mailbox|inbox|profile|quotas?|access|invitation|tokens?"
-    r"|message|notification|verification|permissions?|enrol\w{1,8})(?: \w{1,24})? (?:for|of)|(?:logged|signed|log|sign|running|run|executing)(?: in| on| job| task)? as|(?:message|mail|payment|comment|login) from"
+    r"|message|notification|verification|permissions?|enrol\w{1,8})(?: \w{1,24}){0,2} (?:for|of)|(?:logged|signed|log|sign|login|running|run|executing)(?: in| on| job| task)? as|(?:message|mail|payment|comment|login) from"
     r"|impersonat\w{1,4}|acting as|(?:created|updated|modified|deleted|requested|approved|locked|owned|uploaded|edited|submitted|rejected"
     r"|cancell?ed|initiated|triggered|reported|signed|posted|sent|closed|started|stopped|executed|attempt|login|made|reviewed|paid|ordered) by:?"
     r"|roles? to|(?:assigned|granted|revoked|invited|sent|delivered|addressed|reply|denied) (?:to|from)|welcome(?: back)?,?|hello,?"
@@ -95,24 +121,25 @@ RULES: Final = (
         "an account named by a server that admits or refuses it (sshd, PAM, su)",
         r"(?i)(invalid|illegal|unknown|authenticating) user \S|(password|publickey|keyboard-interactive/pam|none|hostbased|gssapi-with-mic|login"
         r"|logon|key|certificate) +for |session (opened|closed) for|authentication failures for|user \S+ from \S+ not allowed|failed su for"
-        r"|failed login|no such user|new user: name=|role \"\S+ does not exist",
+        r"|failed login|no such user|new user: name=|\brole [\"']\w|access denied for user ",
         rf"(?i)(?:invalid|illegal|unknown) user (?P<v>{_NAME}){_ADMITTED}"
         rf"|(?:password|publickey|keyboard-interactive/pam|none|hostbased|gssapi-with-mic|login|logon|key|certificate) +for +"
         rf"(?:(?:invalid|illegal) user )?(?P<a>{_NAME}){_ADMITTED}"
         rf"|session (?:opened|closed) for(?: local)? user (?P<b>{_NAME})|authentication failures for (?:invalid user )?(?P<c>{_NAME})"
         rf"|(?:authenticating|invalid|illegal) user (?P<d>{_NAME})\s+(?:[\d\[]|from|port)|user (?P<e>{_NAME}) from \S+ not allowed"
         rf"|failed su for \w+ by (?P<g>{_NAME})|no such user:?\s+[\"'(]?(?P<i>{_NAME})|failed login \d* ?from \S+ for (?P<j>{_NAME})"
-        rf"|new user: name=(?P<m>{_NAME})|role \"(?P<n>{_NAME})\" does not exist",
+        rf"|new user: name=(?P<m>{_NAME})|\brole (?P<q>[\"'])(?P<n>{_NAME})(?P=q)|access denied for user ['\"]?(?P<u>{_NAME})['\"]?@",
         _is_account,
     ),
     Rule(
         "user.prefix",
         USER,
         "the account in front of what sudo and cron report",
-        r"(?i)\S : (tty=|\d incorrect|command not)|['\"]: no such user|:(user|federated-user)/\w|\]\\+\[\w|\) cmd \(|\(to \w+\) \S+ on |\] (fail|ok) login|[ug]id=\d+\(\w",
-        rf"(?i)(?<!\S)(?P<v>{_NAME}) : (?:tty=|\d incorrect|command not)|\((?P<h>{_NAME})\) cmd \("
+        r"(?i)\S : (tty=|\d incorrect|command not|user not)|['\"]: no such user|:(user|federated-user)/\w|\]\\+\[\w|\) cmd \(|\(to \w+\) \S+ on |\] (fail|ok) login|[ug]id=\d+\(\w| - \S+ \[\d\d/|arn:aws|\w:\$\w+\$",
+        rf"(?i)(?<!\S)(?P<v>{_NAME}) : (?:tty=|\d incorrect|command not|user not)|\((?P<h>{_NAME})\) cmd \("
         rf"|\(to \w{{1,32}}\) (?P<a>{_NAME}) on |\[(?P<b>{_NAME})\] (?:fail|ok) login|=\d{{1,9}}\((?P<c>{_NAME})\)"
-        rf"|['\"](?P<d>{_NAME})['\"]: no such user|:(?:user|federated-user)/(?P<e>{_NAME})|\]\\{{1,2}}\[(?P<f>{_NAME})\]",
+        rf"|['\"](?P<d>{_NAME})['\"]: no such user|:(?:user|federated-user)/(?P<e>{_NAME})|\]\\{{1,2}}\[(?P<f>{_NAME})\]"
+        rf"|(?<=\S) - (?P<g>{_NAME}) \[\d\d/\w{{3}}/\d{{4}}:|arn:aws[\w-]{{0,8}}:[\w-]{{0,32}}:[\w-]{{0,32}}:(?P<i>\d{{12}})(?=:)|(?<!\S)(?P<j>{_NAME}):\$\w{{1,8}}\$",
         _is_account,
         scan=True,
     ),
@@ -136,9 +163,17 @@ RULES: Final = (
         "user.word",
         USER,
         "a name right behind the word `user`",
-        r"(?i)\b(user([ _]?name)?|usr|nick(name)?)s?[\s:,]",
-        rf"(?i)\b(?<![.\\])(?:user(?:[ _]?name)?|usr|nick(?:name)?)s?(?: (?:with|id|name|named|called|of|is|was|account|not|found|does|exists?|disabled|locked|unknown|denied|authenticated|authori[sz]ed|created|deleted|removed|added|updated|registered|verified|blocked|banned)){{0,4}}[:,]?\s{{1,2}}{_OPEN}(?=(?P<v>{_NAME}))",
-        lambda match: not match["v"].isdigit() and _is_person(match),
+        r"(?i)\b(user([ _]?name)?|usr|login|handle|nick(name)?)s?[\s:,]",
+        rf"(?i)\b(?<![.\\])(?:user(?:[ _]?name)?|usr|login|handle|nick(?:name)?)s?(?: (?:with|id|name|named|called|of|is|was|account|not|found|does|exists?|disabled|locked|unknown|denied|authenticated|authori[sz]ed|created|deleted|removed|added|updated|registered|verified|blocked|banned)){{0,4}}[:,]?\s{{1,2}}{_OPEN}(?=(?P<v>{_NAME}))",
+        _is_called_so,
+    ),
+    Rule(
+        "user.role",
+        USER,
+        "a login right behind the word for what somebody is",
+        rf"(?i)\b({_ROLE})s?[\s:,#]",
+        rf"(?i)\b(?<![.\\])(?P<k>(?:{_ROLE})s?)(?: (?:with|id|ref|name|named|called|of|is|no|nr|number|login))?[.:,]?\s{{1,2}}#?{_OPEN}(?P<v>{_NAME})",
+        _is_login,
     ),
     Rule(
         "user.number",
@@ -146,7 +181,7 @@ RULES: Final = (
         "the number of a person",
         rf"(?i)\b({_PERSON})s?(_?ids?)?\b[^\d\[]{{0,24}}\[?([0-9a-f]{{8}}-|\d{{3}})",
         rf"(?i)\b(?:{_PERSON})s?(?:_?ids?)?\b(?:[ _-]?(?:with|id|ids|no|number|num|nr|uuid|guid|pk|is|was|disabled|of|for|the|has))*[\"']?[:=]?\s?[#\"'`(<\[:=\s]{{0,3}}"
-        rf"(?:(?:id|pk)[=: ]\s?[\"']?)?(?P<v>\d{{3,20}}(?![\w.]*\w)|{_UUID})",
+        rf"(?:[\"']?(?:id|pk)[\"']?[=: ]\s?[\"']?)?(?P<v>\d{{3,20}}(?:, \d{{1,20}}){{0,9}}(?![\w.]*\w)|{_UUID})",
     ),
     Rule(
         "user.action",

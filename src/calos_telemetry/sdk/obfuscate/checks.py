@@ -33,7 +33,7 @@ _IBAN_LENGTHS: Final = {
 
 # Major industry ranges: 2 and 5 Mastercard, 3 American Express, Diners, JCB, 4 Visa, 50 and 56-69 Maestro, 6 Discover,
 # Mir, RuPay and UnionPay, 81 UnionPay; 1800 and 2131 are the old JCB numbers of 15 digits.
-_ISSUERS: Final = re.compile(r"[3456]|2[2-7]|20|81|1800|2131")
+_ISSUERS: Final = re.compile(r"[456]|3[04-9]|2[2-7]|20|81|1800|2131")
 _CARD_LENGTHS: Final = {"3": range(14, 20), "4": range(13, 20), "8": range(16, 20)}
 _ANY_LENGTH: Final = range(12, 20)
 _DATE: Final = re.compile(

@@ -6,12 +6,13 @@ import re
 from typing import Final
 
 from calos_telemetry.sdk.obfuscate.checks import digits_of, is_ipv4, is_ipv6, is_phone
-from calos_telemetry.sdk.obfuscate.placeholders import EMAIL, IP, MAC, NUMBER, PHONE, TOKEN, VALUE
+from calos_telemetry.sdk.obfuscate.opaque import is_opaque
+from calos_telemetry.sdk.obfuscate.placeholders import EMAIL, ID, IP, MAC, NUMBER, PHONE, TOKEN, VALUE
 from calos_telemetry.sdk.obfuscate.rules import LETTER, WIDE, Rule
 from calos_telemetry.sdk.obfuscate.words import is_wordy
 
 # The sign itself, percent-encoded (once or twice), as HTML entity, JSON or string escape, and written out in brackets.
-_AT: Final = r"(?:@|%(?:25)?40|&(?:#64|#x40|commat);|\\u0040|\\x40|\s?[\[({]\s?at\s?[\])}]\s?)"
+_AT: Final = r"(?:@{1,3}|%(?:25)?40|&(?:#64|#x40|commat);|\\u0040|\\x40|\s?[\[({]\s?at\s?[\])}]\s?)"
 _LOCAL_SIGNS: Final = rf"{LETTER}.+~!#$*^-"
 _LOCAL: Final = rf"(?:[{_LOCAL_SIGNS}]++|%(?!(?:25)?40)|(?<=\w)'(?=\w))"
 _DOT: Final = r"(?:\.|%2e|\s?[\[({]\s?dot\s?[\])}]\s?)"
@@ -23,6 +24,8 @@ _SPOKEN: Final = r"[\w.-]+ at [\w-]+ dot [a-z]{2,24}\b"
 _IN_USERINFO: Final = re.compile(r"://[^\s/?#]*\Z")
 _PIXEL_RATIO: Final = re.compile(r"@\dx\.")
 _LOOK_BACK: Final = 96
+_IN_URL: Final = re.compile(r"(?:https?://[^\s/?#\"'<>]+|(?:GET|POST|PUT|PATCH|DELETE|HEAD) )/[^\s?#\"'<>]*\Z")
+_LONGEST_URL: Final = 256
 
 
 def _is_mail(match: re.Match[str]) -> bool:
@@ -44,7 +47,7 @@ def _is_dialled(match: re.Match[str]) -> bool:
 
 
 _TELEPHONE: Final = (
-    r"(?:tele)?phones?|mobile|cell(?:ular|phone)?|tel|telefono?|telepono|fax|whats ?app|msisdn|sms|handy|desk|cep|gsm"
+    r"(?:tele)?phones?|mobile|cell(?:ular|phone)?|tel|telefon[oe]?|telefoon|telepono|fax|whats ?app|msisdn|sms|handy|desk|cep|gsm"
     r"|answering|reach(?:ed|able)?|dial(?:l?ed|l?ing)?|call(?:ed|ing|er)?|text(?:ed)?|messages?|landline|hotline|rufnummer|(?:sent|deliver(?:ed|y)?|forward(?:ed)?|code|otp|pin) to"
 )
 _NUMBER: Final = r"\+?\(?\d(?:[ ().\-/]{0,3}\d){6,14}(?:\s?(?:x|ext\.?)\s?\d{1,6})?"
@@ -70,7 +73,13 @@ def _is_colon_address(match: re.Match[str]) -> bool:
 
 def _is_query_value(match: re.Match[str]) -> bool:
     """Let a word stay that the program put there (``?format=json``), as in any other place."""
-    return not is_wordy(match["v"])
+    return not is_wordy(match["v"] or match["w"])
+
+
+def _is_path_identifier(match: re.Match[str]) -> bool:
+    """Say whether it is an identifier, as in any path, and whether the path is that of a URL or a request."""
+    before = match.string[max(0, match.start() - _LONGEST_URL) : match.start()]
+    return is_opaque(match["v"]) and _IN_URL.search(before) is not None
 
 
 RULES: Final = (
@@ -78,9 +87,9 @@ RULES: Final = (
         "email",
         EMAIL,
         "an e-mail address (RFC 5321 form, in any encoding)",
-        rf"(?i)(^|[^{WIDE}.+~!#$*^%-])([{WIDE}.+~!#$*^%'-]+|\"[^\"\s]+\")"
+        rf"(?i)(^|[^{WIDE}.+~!#$*^%-])([{WIDE}.+~!#$*^%'-]+|\"[^\"\n]+\")"
         r"(@|%(25)?40|&(#64|#x40|commat);|\\u0040|\\x40|\s?[\[({]\s?at\s?[\])}]|\sat\s[\w-]+\sdot\s)",
-        rf"(?i)(?:\A|[^%{_LOCAL_SIGNS}])(?P<v>(?:{_LOCAL}++|\"[^\"\s]{{1,64}}\"){_AT}{_DOMAIN}|{_SPOKEN})",
+        rf"(?i)(?:\A|[^%{_LOCAL_SIGNS}])(?P<v>(?:{_LOCAL}++|\"[^\"\n]{{1,64}}\"){_AT}{_DOMAIN}|{_SPOKEN})",
         _is_mail,
     ),
     Rule(
@@ -95,9 +104,18 @@ RULES: Final = (
         "url.query",
         VALUE,
         "a value in the query of a URL",
-        r"[?&][\w.\[\]%-]+=[^\s&]",
-        r"[?&][\w.\[\]%-]{1,60}=(?P<v>[^\s&;\"'`<>)\]}]+)",
+        r"[?&][\w.\[\]%-]+=[^\s&]|=[^\s&=]+&[\w.%-]+=",
+        r"[?&][\w.\[\]%-]{1,60}=(?P<v>[^\s&;\"'`<>)\]}]+)|(?<![\w.?&%-])[\w.%-]{1,60}=(?P<w>[^\s&;\"'`<>)\]}]+)(?=&[\w.%-]{1,60}=)",
         _is_query_value,
+        scan=True,
+    ),
+    Rule(
+        "url.path",
+        ID,
+        "an identifier in the path of a URL or a request",
+        r"(https?://[^\s/?#]+|(GET|POST|PUT|PATCH|DELETE|HEAD) )/[^\s?#]*\d",
+        r"(?<=/)(?P<v>[\w.~-]{4,})(?=[/?#\s\"'`<>)\]},;]|\Z)",
+        _is_path_identifier,
         scan=True,
     ),
     Rule(
@@ -114,7 +132,7 @@ RULES: Final = (
         IP,
         "an IPv4 address inside a host name, as providers name their lines",
         r"([A-Za-z]{1,12}[-.])?\d{1,3}[-.]\d{1,3}[-.]\d{1,3}[-.]\d{1,3}[-.][A-Za-z0-9-]*[A-Za-z]",
-        r"(?<![\w.])(?:[A-Za-z]{1,12}[-.])?(?P<v>\d{1,3}(?:[-.]\d{1,3}){3})(?=[-.][A-Za-z0-9-]*[A-Za-z])",
+        r"(?<![\w.])(?:[A-Za-z]{1,12}[-.])?(?P<v>\d{1,3}(?P<separator>[-.])\d{1,3}(?P=separator)\d{1,3}(?P=separator)\d{1,3})(?=[-.][A-Za-z0-9-]*[A-Za-z])",
         lambda match: is_ipv4(match["v"].replace("-", ".")),
     ),
     Rule(
@@ -129,7 +147,7 @@ RULES: Final = (
         IP,
         "an IPv6 address",
         r"(?i)([0-9a-f]{1,4}:){1,6}:|::[0-9a-f]|([0-9a-f]{1,4}:){5}[0-9a-f]",
-        r"(?i)(?<![\w.\]])(?<!\w:)(?P<v>(?:[0-9a-f]{1,4}:|::)(?:[0-9a-f]{0,4}:){0,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{1,4}|(?<=::))(?:%\w{1,16})?)(?![\w\[])",
+        r"(?i)(?<![\w.\]])(?<!\w:)(?P<v>(?:[0-9a-f]{1,4}:|(?<!:)::)(?:[0-9a-f]{0,4}:){0,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{1,4}|(?<=::))(?:%\w{1,16})?)(?![\w\[])",
         _is_colon_address,
     ),
     Rule(
@@ -177,6 +195,14 @@ RULES: Final = (
         rf"{_EXTENSION})(?![\w-])",
         _is_dialled,
         scan=True,
+    ),
+    Rule(
+        "phone.area",
+        PHONE,
+        "a telephone number: an area code in brackets, then groups of digits; or groups of three, two and two",
+        r"\(\d{2,5}\) ?\d{2,5}[ -]\d{2,4}|\b[1-9]\d{1,2}[ -]\d{3}[ -]\d\d[ -]\d\d",
+        rf"(?P<v>\(\d{{2,5}}\) ?\d{{2,5}}(?:[ -]\d{{2,4}}){{1,3}}{_EXTENSION}|(?<![\w.,+-])(?<!\d )[1-9]\d{{1,2}}[ -]\d{{3}}[ -]\d\d[ -]\d\d)(?![\w-]|[ .:]\d)",
+        _is_dialled,
     ),
     Rule(
         "number.named",

@@ -15,7 +15,7 @@ _NAMES: Final = (
     r"|(?:api|access|secret|private|account|shared|signing|encryption|master|client|auth|iam|license|licence|app|web|deploy"
     r"|service|storage|rest|sas|ssh|ssl|pgp|gpg|hmac|jwt|softlayer|sl)[ _.-]?key|apikey|key[ _.-]?id|access[ _.-]?id"
     r"|sess(?:ion)?[ _.-]?(?:id|key|token|hash)|session=|sid|csrf|xsrf|signature|sig|otp|totp|pin|cvv2?|cvc2?|nonce|salt|hmac"
-    r"|security[ _.-]?code|recovery[ _.-]?code|verification[ _.-]?code|security[ _.-]?answer|contrase[nñ]a|mot de passe|senha"
+    r"|security[ _.-]?code|recovery[ _.-]?code|verification[ _.-]?code|(?:security|secret)[ _.-]?answer|psk|contrase[nñ]a|mot de passe|senha"
 )
 _REST_OF_NAME: Final = r"(?:s|(?:[_.-][a-z0-9]{1,24}){1,4}|hash|value|id|key|confirmation|data|header|\d{1,3}|param)?"
 _ASSIGN: Final = r"(?:\[\w*\])?(?:\\?[\"'`])?\]?\s{0,4}(?::?={1,3}|=>|!={1,2}|:)\s{0,4}=?\s?@?"
@@ -100,6 +100,13 @@ RULES: Final = (
         scan=True,
     ),
     Rule(
+        "secret.hash",
+        TOKEN,
+        "the hash of a password (crypt, PHC string format)",
+        r"\$[0-9a-z-]{1,10}\$",
+        r"\$[0-9a-z-]{1,10}\$[\w+/.=$,-]{12,}",
+    ),
+    Rule(
         "secret.header",
         TOKEN,
         "the credentials of an authorization header",
@@ -129,8 +136,8 @@ RULES: Final = (
         "secret.quoted",
         VALUE,
         "a quoted value next to a word for a secret",
-        rf"(?i)({_NAMES})(\w*\.\w+\(|\(|\s{{1,2}})[\"'`]|[\"'`][^\n]*[\"'`)]\s?[!=]==?\s?[\w.]*({_NAMES})",
-        rf"(?i)(?:{_NAMES})(?:[_\w]*\.\w{{1,24}}\(|\(|\s{{1,2}})(?P<q>[\"'`])(?P<v>(?:(?!(?P=q))[^\n]){{4,200}})(?P=q)"
+        rf"(?i)({_NAMES})(\w*\.\w+\(|\(|\s(is|was|to)?\s?)[\"'`]|[\"'`][^\n]*[\"'`)]\s?[!=]==?\s?[\w.]*({_NAMES})",
+        rf"(?i)(?:{_NAMES})(?:[_\w]*\.\w{{1,24}}\(|\(|\s(?:is|was|to)?\s?)(?P<q>[\"'`])(?P<v>(?:(?!(?P=q))[^\n]){{4,200}})(?P=q)"
         rf"|(?P<p>[\"'`])(?P<w>(?:(?!(?P=p))[^\n]){{4,200}})(?P=p)\)?\s?[!=]==?\s?[\w.]{{0,40}}(?:{_NAMES})",
         lambda match: not is_wordy(match["v"] or match["w"]),
     ),
@@ -169,8 +176,8 @@ RULES: Final = (
         TOKEN,
         "a long run of letters and digits that no word explains",
         r"[A-Za-z0-9]{7}([A-Za-z][0-9]|[0-9][A-Za-z])|([A-Za-z][0-9]|[0-9][A-Za-z])[A-Za-z0-9]{7}",
-        r"(?:\A|[^A-Za-z0-9])(?P<v>(?!0(?:[xX]|000))[A-Za-z0-9]{16,}(?:[_-][A-Za-z0-9_-]{4,})?={0,2})(?![A-Za-z0-9])",
+        r"(?:\A|[^A-Za-z0-9])(?P<v>(?!0(?:[xX]|000))(?:[A-Za-z]*\d[A-Za-z0-9]*[_-])?[A-Za-z0-9]{16,}(?:[_-][A-Za-z0-9_-]{4,})?={0,2})(?![A-Za-z0-9])",
         _is_opaque,
-        start=r"(^|[^A-Za-z0-9])[A-Za-z0-9]{16}",
+        start=r"(^|[^A-Za-z0-9])([A-Za-z]*[0-9][A-Za-z0-9]*[_-])?[A-Za-z0-9]{16}",
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, Final, NamedTuple
 
@@ -124,17 +124,17 @@ def compile_all() -> None:
 def _places(finder: _Finder, text: str, data: bytes) -> list[_Place]:
     """Return what one rule finds: the group that must go is the last that took part, if its name has one letter."""
     rank, search, pattern, check, by_context = finder
-    matches: Iterable[re.Match[str]] = (
-        pattern.finditer(text) if search is None else _anchored(search, pattern, text, data)
-    )
+    if search is None:
+        matches = [match for match in pattern.finditer(text) if check is None or check(match)]
+    else:
+        matches = _anchored(search, pattern, check, text, data)
     if by_context and MASK in text:
         matches = [match for match in matches if not _beside_placeholder(match, text)]
     places = []
     for match in matches:
-        if check is None or check(match):
-            name = match.lastgroup
-            start, end = match.span(name) if name is not None and len(name) == 1 else match.span()
-            places.append((start, rank, end))
+        name = match.lastgroup
+        start, end = match.span(name) if name is not None and len(name) == 1 else match.span()
+        places.append((start, rank, end))
     return places
 
 
@@ -144,8 +144,13 @@ def _beside_placeholder(match: re.Match[str], text: str) -> bool:
     return MASK in text[max(0, start - 2) : start + 1] or MASK in text[end : end + 2]
 
 
-def _anchored(search: _Search, pattern: re.Pattern[str], text: str, data: bytes) -> list[re.Match[str]]:
-    """Try the pattern only where the gate begins; ``at`` counts bytes, as RE2 does, and ``position`` characters."""
+def _anchored(
+    search: _Search, pattern: re.Pattern[str], check: Check | None, text: str, data: bytes
+) -> list[re.Match[str]]:
+    """Try the pattern only where the gate begins; ``at`` counts bytes, as RE2 does, and ``position`` characters.
+
+    What the check refuses hides nothing that begins inside it.
+    """
     found = []
     size = len(data)
     wide = size != len(text)
@@ -154,7 +159,7 @@ def _anchored(search: _Search, pattern: re.Pattern[str], text: str, data: bytes)
         position = position + len(data[at:begin].decode()) if wide else begin
         match = pattern.match(text, position)
         end = position + 1
-        if match is not None:
+        if match is not None and (check is None or check(match)):
             found.append(match)
             end = max(end, match.end())
         at = begin + len(text[position:end].encode()) if wide else end

@@ -29,6 +29,11 @@ _PLACE: Final = (
     r"street(?:[ _]?(?:name|address))?|address[ _]?(?:line)?[ _]?\d|(?:home|postal|billing|shipping|mailing)[ _]address|zip(?:[ _-]?code)?"
     r"|post(?:al)?[ _-]?code|plz|date[ _]of[ _]birth|dob|birth[ _]?(?:day|date)|geburtsdatum|maiden|latitude|longitude|lat|lng"
 )
+_PERSON: Final = (
+    r"user|customer|client|patient|employee|member|student|driver|cashier|partner|contact|guest|passenger|supplier|teacher|doctor|owner|author"
+    r"|tenant|buyer|seller|recipient|sender|reviewer|assignee|(?:opened|created|signed|requested|approved|ordered|sent|paid|booked|submitted) by"
+    r"|delivery to|shipped to|deliver to|on behalf of"
+)
 _ASSIGN: Final = r"[\"'\\\]]{0,3}\s{0,2}(?:=>|:?=|:)\s{0,3}"
 _DATE_OR_VERSION: Final = re.compile(r"(?:19|20)\d\d[-\d.:/, TWZ+]*|v?\d+(?:\.\d+){1,3}[\w.+() -]*")
 _WORDLESS_DIGITS: Final = 5
@@ -62,6 +67,11 @@ def _is_typed(match: re.Match[str]) -> bool:
 
 def _is_name(match: re.Match[str]) -> bool:
     return not is_wordy(match["v"])
+
+
+def _is_persons_name(match: re.Match[str]) -> bool:
+    """Say whether no part of it is a word: ``Customer Service Agent`` is a title."""
+    return not any(map(is_wordy, match["v"].split()))
 
 
 def _is_value_alone(match: re.Match[str]) -> bool:
@@ -134,6 +144,14 @@ RULES: Final = (
         rf"(?<![a-z])[nN]ame[\"'\\\]]{{0,3}}\s{{0,2}}(?:=>|=|:)\s{{0,4}}\\?[\"']?(?P<v>{_FULL_NAME})"
         rf"|\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Mme|Dear|Hello|Hi|Sra?)\b,?\.? (?P<w>{_GIVEN}(?: {_GIVEN}){{0,2}})",
         lambda match: not is_wordy(match["v"] or match["w"]),
+    ),
+    Rule(
+        "name.person",
+        NAME,
+        "a first and a last name behind the word for what somebody is",
+        rf"(?i)\b({_PERSON})\b[:\s\"'`(]{{1,4}}[^\s\d]",
+        rf"\b(?i:{_PERSON}):?\s{{1,2}}[\"'`(]?(?P<v>{_FULL_NAME})",
+        _is_persons_name,
     ),
     Rule(
         "name.mailbox",

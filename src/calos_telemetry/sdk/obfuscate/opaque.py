@@ -55,6 +55,7 @@ _SEPARATORS: Final = re.compile(r"[-_.~]+")
 _PLAIN: Final = re.compile(r"[a-z]{1,7}(?:[-_.][a-z]{1,7})*")  # too little evidence to call any of these random
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f.~_-]+|[0-9A-F.~_-]+")
 _LONG_ENOUGH: Final = 6
+_TOO_MANY_NUMBERS: Final = 3  # B07-R3-S2 is a place in a warehouse: words carry one number, at most two
 _LONGEST_TEXT: Final = 64
 # All bits are counted in hundredths, so that their sum is exact.
 _FOREIGN_BITS: Final = 900
@@ -82,12 +83,18 @@ def _has_record_number(text: str, pieces: list[str]) -> bool:
     """Find a run of two or more digits that no technical word or unit explains, or two digits in a very short piece."""
     if _NUMBERED_NAME.fullmatch(text):
         return False
+    if sum(map(_carries_number, pieces)) >= _TOO_MANY_NUMBERS:
+        return True
     for piece in pieces:
         if _NUMBERED_NAME.fullmatch(piece):
             text = text.replace(piece, "", 1)
         elif _SHORT_CODE.fullmatch(piece):
             return True
     return any(len(number) > 1 and not _explains(stem.lower(), number) for stem, number in _NUMBER.findall(text))
+
+
+def _carries_number(piece: str) -> bool:
+    return _DIGIT.search(piece) is not None and not piece.isdigit()
 
 
 def _explains(stem: str, number: str) -> bool:

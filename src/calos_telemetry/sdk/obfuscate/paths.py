@@ -40,11 +40,12 @@ _DATE: Final = re.compile(r"(?:19|20)\d\d-\d\d(?:-\d\d)?")
 _VERSION: Final = re.compile(r"\d{1,2}(?:\.\d{1,2}){1,2}")
 _LOW_NUMBERS: Final = frozenset("0123456789")
 _HOST: Final = re.compile(
-    r"(?:[a-z0-9-]+\.)+(?:com|net|org|edu|gov|mil|biz|local|lan|internal|localhost|[a-z]{2}\.[a-z]{2})|(?:\d+\.){3}\d+",
+    r"(?:[a-z0-9-]+\.)+(?:com|net|org|edu|gov|mil|biz|local|lan|internal|localhost|[a-z]{2}\.[a-z]{2}|de|fr|it|es|nl|be|at|ch|uk|eu|dk|se|fi|pl|cz|pt|ie|ro|hu|gr|tr|ru|ua|br|mx|ar|cl|jp|cn|kr|au|nz|za|ca)|(?:\d+\.){3}\d+",
     re.IGNORECASE,
 )
 # API versions are dates or bare numbers in these places only: /api/2024-01/orders.json, /openstack/2013-10-17, /v/4
 _BEFORE_DATE: Final = frozenset({"api", "apis", "rest", "version", "versions", "openstack", "latest", "v"})
+_INTERFACES: Final = frozenset({"api", "xmlrpc"})
 _BEFORE_NUMBER: Final = frozenset({"v", "version", "api-version"})
 # What follows one of these and is spelled as a name is one: /users/Maria, /employees/maria.lopez
 _PERSONS_WORDS: Final = """
@@ -105,7 +106,9 @@ def _is_version_here(segment: str, before: str, position: int, *, last: bool) ->
     """Say whether a number or a date is the version of the interface, judging by the place where it stands."""
     if len(segment) == 1 and segment in _LOW_NUMBERS:
         starts_path = position == 0 and segment in "123"
-        return before in _BEFORE_NUMBER or (not last and (starts_path or before == "api"))  # Jira's /rest/api/3/issue
+        return before in _BEFORE_NUMBER or (
+            not last and (starts_path or before in _INTERFACES)
+        )  # Jira's /rest/api/3/issue
     if _VERSION.fullmatch(segment):
         return True
     return before in _BEFORE_DATE and _DATE.fullmatch(segment) is not None
@@ -153,4 +156,5 @@ def _is_identifier(token: str) -> bool:
         or is_opaque(token)
         or ("." in token and _HOST.fullmatch(token) is not None)
         or not token.strip("._~-")
+        or (token[0] == "-" and token[1:].isdigit())
     )

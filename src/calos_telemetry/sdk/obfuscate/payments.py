@@ -8,7 +8,10 @@ from typing import Final
 from calos_telemetry.sdk.obfuscate.checks import digits_of, is_card, is_iban, is_luhn
 from calos_telemetry.sdk.obfuscate.placeholders import AMOUNT, CARD, DEVICE, IBAN, ID, WALLET
 from calos_telemetry.sdk.obfuscate.rules import Rule
+from calos_telemetry.sdk.obfuscate.words import is_wordy
 
+_DATE: Final = re.compile(r"(?:19|20)\d\d[-/.]?[01]\d")
+_ARTICLES: Final = frozenset({"ISBN", "ISSN", "EAN", "UPC", "GTIN", "ASIN", "MAC"})  # they number things
 _CARD_DIGITS: Final = range(12, 20)  # ISO/IEC 7812-1
 _FEWEST_ID_DIGITS: Final = 4
 _NIF_LETTERS: Final = "TRWAGMYFPDXBNJZSQVHLCKE"  # Spain: the letter is the number modulo 23
@@ -25,7 +28,9 @@ _SUM: Final = r"\d{1,3}(?:[,.' ]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d{1,4})?"
 _IDENTITY: Final = (
     r"passport|ssn|social security|national id(?:entity)?|nino?|tax(?:payer)? id(?:entification)?|steuer-?id|vat|tin|itin|nif"
     r"|nie|dni|cpf|cnpj|curp|aadhaar|pan|gstin|pesel|personnummer|bsn|npi|mbi|nhs|medicare|driver'?s? licen[cs]e|licen[cs]e plate"
-    r"|identity card|id card|insurance|finnish id|rrn|frn|brn|hetu|voter|iqama|emirates id|registration"
+    r"|identity card|id card|insurance|finnish id|rrn|frn|brn|ein|abn|acn|siren|siret|rut|rfc|nip|regon|cuit|hetu"
+    r"|voter|iqama|emirates id|registration|sozialversicherungsnummer|kennitala|c[eé]dula|rodné č[ií]slo"
+    r"|niss|nric|hkid|sa id|cpr|f[oø]dselsnummer"
 )
 
 
@@ -57,6 +62,10 @@ def _is_identity(match: re.Match[str]) -> bool:
     if match.lastgroup == "hetu":
         return _HETU_LETTERS[int(text[:6] + text[7:10]) % 31] == text[-1]
     return True
+
+
+def _is_register_number(match: re.Match[str]) -> bool:
+    return not is_wordy(match["k"].lower()) and match["k"] not in _ARTICLES and _DATE.match(match["v"]) is None
 
 
 RULES: Final = (
@@ -119,6 +128,14 @@ RULES: Final = (
         rf"(?i)\b(?:{_IDENTITY})\b(?:[ _-](?:numbers?|no|num|nr|id|code|card|is|was|of)\b\.?)*[\"'\s:#=(]{{0,4}}"
         r"(?P<v>[a-z0-9]{2,20}(?:[ ./-](?=[a-z]{0,3}\d)[a-z0-9]{1,20}){0,5})(?![a-z0-9])",
         _has_digits,
+    ),
+    Rule(
+        "identity.acronym",
+        ID,
+        "a number behind an abbreviation that is no word of software, as registers of persons and firms are called",
+        r"\b[A-Z]{3,6}([ -](Nr|No|ID|number|card))?[.:]{0,2} [A-Z]{0,2}\d([ ./-]?\d){7}",
+        r"\b(?P<k>[A-Z]{3,6})(?:[ -](?:Nr|No|ID|number|card))?[.:]{0,2} (?P<v>[A-Z]{0,2}\d(?!\d*\.\d+(?:\D|\Z))(?:[ ./-]?\d){7,14}(?:[ -]?[A-Z0-9]{1,2})?)(?![\w/.-]?\w)",
+        _is_register_number,
     ),
     Rule(
         "wallet",

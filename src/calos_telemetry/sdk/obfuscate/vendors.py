@@ -61,6 +61,7 @@ _SERVICES: Final = (
     ("OpenSSH", "SHA256:|AAAA[BCE][0-9]NzaC1|AAAAE2VjZHNh", r"{20,}"),
     ("Perplexity", "pplx-", r"{16,}"),
     ("Plaid", "(?:access|public|link)-(?:sandbox|development|production)-", r"{12,}"),
+    ("Pinecone", "pcsk_", r"{16,}"),
     ("PlanetScale", "pscale_(?:tkn|pw|oauth)_", r"{12,}"),
     ("Postman", "PMAK-", r"{12,}"),
     ("PayPal and Braintree", r"access_token\$(?:production|sandbox)\$", r"{12,}"),

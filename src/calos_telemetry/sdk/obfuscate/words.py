@@ -1,7 +1,7 @@
 """Words that error messages are made of, and the test that tells them from what a person typed.
 
-The list is closed and written by hand: English function words, the verbs and nouns of software messages, and the usual
-names of columns, headers, formats and products.  It decides only doubtful places (``user <word>``, quoted text): a word
+The list is closed and written by hand: English function words, the verbs and nouns of software messages, the usual names
+of columns, headers, formats and products, and the words of business that the catalogue knows as values.  It decides only doubtful places (``user <word>``, quoted text): a word
 missing here costs a readable message, a word too many costs nothing but what that word would reveal.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from typing import Final
+
+from calos_telemetry.contract.choices import WORDS as BUSINESS_WORDS
 
 _WORDS: Final = """
 a abort aborted about above absent accept accepted access accessed account accounting across action activate activated
@@ -141,7 +143,7 @@ work worker workflow workload worksheet workspace world would wrap wrapper writa
 www xcom xhr xlsx xml xmlrpc xpath yaml yarn year yes yet yield yml you your zero zip zone zookeeper
 """
 
-_KNOWN: Final = frozenset(word + ending for word in _WORDS.split() for ending in ("", "s"))
+_KNOWN: Final = frozenset(word + ending for word in {*_WORDS.split(), *BUSINESS_WORDS} for ending in ("", "s"))
 
 _PIECE: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\x00-\x7f]+")
 _FOREIGN: Final = re.compile(
