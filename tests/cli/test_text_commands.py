@@ -94,3 +94,12 @@ def test_logs_that_cannot_be_read_are_one_sentence(operator: Operator, tmp_path:
     log = tmp_path / "access.log"
     log.write_text(LINE.format(1))
     assert "localhost" in operator.complaint("import-log", str(log), "--public-host", "localhost")
+
+
+def test_a_trace_in_a_file_is_one_item(operator: Operator) -> None:
+    """With --whole the lines of a trace stay together; without it a line that ends like Windows' is the same line."""
+    trace = 'Traceback (most recent call last):\n  File "/home/bob/till.py", line 3, in sell\nValueError: bob@acme.example\n'
+    assert operator.run("obfuscate", "--kind", "stack", "--whole", stdin=trace) == "ValueError: [EMAIL]\ntill:sell:3\n"
+    assert operator.run("obfuscate", "--kind", "user", stdin="7\r\n") == operator.run(
+        "obfuscate", "--kind", "user", stdin="7\n"
+    )

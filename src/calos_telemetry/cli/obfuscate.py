@@ -24,7 +24,7 @@ from calos_telemetry.settings import Settings
 
 def _lines() -> Iterator[str]:
     for line in sys.stdin.buffer:
-        yield line.decode("utf-8", "replace").rstrip("\n")
+        yield line.decode("utf-8", "replace").rstrip("\r\n")
 
 
 def _metadata(line: str) -> str:
@@ -39,6 +39,12 @@ def _stack(line: str) -> str:
     return as_line(obfuscate_stack(line.replace("\\n", "\n")))
 
 
+def _whole() -> Iterator[str]:
+    yield sys.stdin.buffer.read(_LONGEST).decode("utf-8", "replace")
+
+
+_LONGEST = 1 << 24  # bytes of one item
+
 KINDS: dict[str, Callable[[str], str]] = {
     "email": obfuscate_email,
     "message": obfuscate_message,
@@ -50,7 +56,8 @@ KINDS: dict[str, Callable[[str], str]] = {
 
 @click.command()
 @click.option("--kind", type=click.Choice([*sorted(KINDS), "user"]), required=True, help="What each line is.")
-def obfuscate(kind: str) -> None:
+@click.option("--whole", is_flag=True, help="Read all of the input as one item, such as a stack trace in a file.")
+def obfuscate(kind: str, *, whole: bool) -> None:
     r"""Read one item a line from standard input and print what would be kept of it, one result a line.
 
     Metadata is JSON; a stack trace is one line with \n between its own lines, and is printed the same way.  A user id
@@ -59,8 +66,10 @@ def obfuscate(kind: str) -> None:
     Example: echo 'mail bob@acme.example failed' | calos-telemetry obfuscate --kind message
     """
     obfuscated = _user_hash() if kind == "user" else KINDS[kind]
-    for line in _lines():
-        click.echo(obfuscated(line))
+    if whole and kind == "stack":
+        obfuscated = obfuscate_stack
+    for item in _whole() if whole else _lines():
+        click.echo(obfuscated(item))
 
 
 def _user_hash() -> Callable[[str], str]:

@@ -133,6 +133,8 @@ def _from_table(name: str, entry: dict[str, object], file: str) -> Declaration:
     """Read one ``[metadata.NAME]``; what has values is a choice, what has not is a flag unless it says otherwise."""
     for field in entry.keys() - _FIELDS:
         raise DeclarationError(f"{file}: metadata.{name}.{field} is unknown. Use {', '.join(sorted(_FIELDS))}.")
+    if entry.get("kind", Kind.FLAG) not in list(Kind):
+        raise DeclarationError(f"{file}: metadata.{name}.kind = {entry['kind']!r}: use one of {', '.join(Kind)}.")
     fields = {"kind": "choice" if "values" in entry else "flag", "purpose": "declared by the application", **entry}
     try:
         declaration = msgspec.convert({"name": name, **fields}, Declaration)

@@ -49,7 +49,11 @@ class ErrorRow(msgspec.Struct, frozen=True, kw_only=True):
 
     fingerprint: Annotated[
         str,
-        declared("hash of type, name, innermost frame and template", "tells failures apart", pattern=r"^[0-9a-f]{16}$"),
+        declared(
+            "hash of type, name, innermost frame and the template a router told",
+            "tells failures apart",
+            pattern=r"^[0-9a-f]{16}$",
+        ),
     ]
     type: Category
     name: Annotated[str, declared("class of the exception", "groups failures", max_length=MAX_NAME)]

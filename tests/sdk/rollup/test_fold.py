@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from calos_telemetry.contract.counters import COUNTER_NAMES
 from calos_telemetry.contract.events import METRICS, ApiRequest, ErrorEvent, Event, FeatureUsage, Performance
 from calos_telemetry.contract.histogram import bucket_of, value_of
 from calos_telemetry.sdk.rollup.batch import Stored
+from calos_telemetry.sdk.rollup.errors import fingerprint
 from calos_telemetry.sdk.rollup.performance import read_histogram
 from calos_telemetry.sdk.rollup.rebuild import rebuild
 from calos_telemetry.sdk.rollup.sessions import IDLE_MS
@@ -55,6 +57,7 @@ failures = st.builds(
     user=st.sampled_from((None, "22" * 8)),
     stack=st.sampled_from(("E: it broke\nshop.pos:sell:12", "E: it broke\nshop.crypto:withdraw:7")),
     path=st.sampled_from((None, *PATHS)),
+    inferred=st.booleans(),
 )
 operations = st.builds(
     Performance,
@@ -235,6 +238,16 @@ def test_errors_are_told_apart_by_frame_and_template_and_counted(store: Store) -
     again = ErrorEvent(category="database", name="OperationalError", message="c", stack="y\nshop:f:1", path="/a")
     rows = store([stored((NOON, error), (NOON + 1, other), (NOON + 2, again))])["telemetry_errors"]
     assert sorted((row[4], row[9], row[10] - NOON, row[11] - NOON) for row in rows) == [("a", 2, 0, 2), ("b", 1, 1, 1)]
+
+
+def test_a_guessed_template_is_no_part_of_a_fingerprint(store: Store) -> None:
+    """Who tries out guesses against a fingerprint learns nothing about a template that is kept back as rare."""
+    failed = ErrorEvent(category="database", name="OperationalError", stack="x\nshop:f:1")
+    maria, pedro = (msgspec.structs.replace(failed, path=f"/guests/{one}", inferred=True) for one in ("maria", "pedro"))
+    told = msgspec.structs.replace(failed, path="/guests/:id")
+    rows = store([stored((NOON + 1, pedro), (NOON, maria), (NOON, told))])["telemetry_errors"]
+    assert len({fingerprint(error) for error in (maria, pedro, failed)}) == 1
+    assert sorted((row[6], row[9]) for row in rows) == [("/guests/:id", 1), ("/guests/maria", 2)]
 
 
 def test_only_declared_counters_are_counted(store: Store) -> None:

@@ -1,6 +1,6 @@
 """telemetry_errors: failures, deduplicated by fingerprint.
 
-Message, stack, method and status are those of the occurrence that happened first; of several in the same millisecond
+Message, stack, template, method and status are those of the occurrence that happened first; of several in the same millisecond
 the least.  So the row is the same in whatever order the events arrive.
 """
 
@@ -30,6 +30,7 @@ _LOOKUP = 400  # fingerprints per query: SQLite allows 999 parameters where it i
 _HOW: dict[str, How] = {
     "message": "replace",
     "stack": "replace",
+    "path": "replace",
     "method": "replace",
     "status_code": "replace",
     "occurrence_count": "add",
@@ -38,8 +39,8 @@ _HOW: dict[str, How] = {
     "revision": "replace",
 }
 
-First = tuple[int, str, str, str, int]
-"""An occurrence, to be compared: when (unix ms), message, stack, method or nothing, status or -1."""
+First = tuple[int, str, str, str, str, int]
+"""An occurrence, to be compared: when (unix ms), message, stack, template and method or nothing, status or -1."""
 
 
 @dataclass(slots=True)
@@ -79,9 +80,12 @@ def roll_up(connection: Connection, batch: Batch) -> None:
 
 
 def fingerprint(error: ErrorEvent) -> str:
-    """Return what tells failures apart: type, class, innermost frame and template, hashed to 16 hex digits."""
+    """Return what tells failures apart: type, class, innermost frame and the router's template, hashed to 16 hex digits.
+
+    The vendor could find a template again by trying, so a guessed one, which may be kept back, is no part of it.
+    """
     frames = error.stack.split("\n")[1:2]
-    parts = (error.category, error.name, *frames, error.path or "")
+    parts = (error.category, error.name, *frames, "" if error.inferred else error.path or "")
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]
 
 
@@ -89,20 +93,26 @@ _NAMELESS = ErrorEvent(category="other", name=OTHER)
 
 
 def _occurrence(at: int, error: ErrorEvent) -> First:
-    return at, error.message, error.stack, error.method or "", -1 if error.status is None else error.status
+    return (
+        at,
+        error.message,
+        error.stack,
+        error.path or "",
+        error.method or "",
+        -1 if error.status is None else error.status,
+    )
 
 
 def _stored(connection: Connection, install_id: str, marks: Iterable[str]) -> Iterator[tuple[str, First]]:
     """Yield the first occurrences that are in the database already."""
     column = errors.c
-    query = select(
-        column.fingerprint, column.first_seen_at, column.message, column.stack, column.method, column.status_code
-    ).where(column.install_id == install_id)
+    first = (column.first_seen_at, column.message, column.stack, column.path, column.method, column.status_code)
+    query = select(column.fingerprint, *first).where(column.install_id == install_id)
     listed = list(marks)
     for start in range(0, len(listed), _LOOKUP):
         some = column.fingerprint.in_(listed[start : start + _LOOKUP])
-        for mark, at, message, stack, method, status in connection.execute(query.where(some)).all():
-            yield mark, (at, message, stack, method or "", -1 if status is None else status)
+        for mark, at, message, stack, path, method, status in connection.execute(query.where(some)).all():
+            yield mark, (at, message, stack, path or "", method or "", -1 if status is None else status)
 
 
 def _overflow(connection: Connection, install_id: str, arrived: set[str]) -> set[str]:
@@ -123,7 +133,7 @@ def _forget_sightings(connection: Connection, marks: list[str]) -> None:
 
 
 def _row(batch: Batch, mark: str, failure: _Failure) -> dict[str, Any]:
-    at, message, stack, method, status = failure.first
+    at, message, stack, path, method, status = failure.first
     return {
         "install_id": batch.install_id,
         "fingerprint": mark,
@@ -131,7 +141,7 @@ def _row(batch: Batch, mark: str, failure: _Failure) -> dict[str, Any]:
         "name": failure.event.name,
         "message": message,
         "stack": stack,
-        "path": failure.event.path,
+        "path": path or None,
         "method": method or None,
         "status_code": None if status < 0 else status,
         "occurrence_count": failure.count,

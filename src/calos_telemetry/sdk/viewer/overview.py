@@ -12,6 +12,7 @@ from calos_telemetry.clock import to_iso
 from calos_telemetry.contract.events import UNMATCHED
 
 if TYPE_CHECKING:
+    from calos_telemetry.contract.declaration import Declaration
     from calos_telemetry.sdk.install import Install
     from calos_telemetry.sdk.telemetry import Telemetry
 
@@ -75,6 +76,7 @@ def overview(telemetry: Telemetry, base: str, done: str = "") -> str:
                 for row in summary["apiStats"]
             ],
         ),
+        declared=_declared(telemetry),
         **_sent(install, base.rstrip("/")),
     )
 
@@ -85,6 +87,21 @@ def _sentence(text: str) -> str:
 
 def _note(text: str | None) -> str:
     return f'<p class="note">{escape(_sentence(text))}</p>' if text else ""
+
+
+def _declared(telemetry: Telemetry) -> str:
+    """Return what the application itself added to the list of what may be kept; nothing where it added nothing."""
+    own = telemetry.declarations.own() if telemetry.declarations is not None else None
+    if own is None or not (own.features or own.metadata):
+        return ""
+    rows = [(name, "function", purpose) for name, purpose in sorted(own.features.items())]
+    rows += [(name, _kept_of(one), one.purpose) for name, one in sorted(own.metadata.items())]
+    table = _table(("Name", "What is kept of it", "Why"), rows)
+    return f"<section><h2>What the application added to the list</h2>{table}</section>"
+
+
+def _kept_of(declaration: Declaration) -> str:
+    return ", ".join(sorted(declaration.values)) or declaration.kind.value
 
 
 def _license(telemetry: Telemetry) -> str:
