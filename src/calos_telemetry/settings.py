@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from calos_telemetry.errors import SettingsError
 
 DEFAULT_SERVER = "https://license.calos.sh"
+EVENTS_PER_DAY = 1_000_000
 _POSTGRES = "postgresql://user:password@host/database"
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -44,6 +45,7 @@ class Settings:
     operator_token: str | None = field(default=None, repr=False)  # CALOS_OPERATOR_TOKEN: opens /api/telemetry/
     app_version: str = "0"  # CALOS_APP_VERSION: version of the application, reported with every verification
     drain_seconds: float = 300.0  # CALOS_DRAIN_SECONDS: how often the spool is moved into the database
+    events_per_day: int = EVENTS_PER_DAY  # CALOS_EVENTS_PER_DAY: events kept as they are; of more of a day, a sample
     declarations: Path | None = None  # CALOS_DECLARATIONS: TOML file that declares features and metadata keys
     database_url: str | None = field(default=None, repr=False)  # TELEMETRY_DATABASE_URL: PostgreSQL instead of SQLite
     database_schema: str | None = None  # TELEMETRY_DATABASE_SCHEMA: schema of its tables (calos_telemetry)
@@ -56,6 +58,8 @@ class Settings:
         _check_database("TELEMETRY_DATABASE_URL", self.database_url)
         if not 0 < self.drain_seconds < float("inf"):
             raise SettingsError(f"CALOS_DRAIN_SECONDS is {self.drain_seconds}: give a number of seconds above 0")
+        if self.events_per_day < 1:
+            raise SettingsError(f"CALOS_EVENTS_PER_DAY is {self.events_per_day}: give a whole number above 0")
         if self.country_header is not None and _HEADER.fullmatch(self.country_header) is None:
             raise SettingsError(f"CALOS_COUNTRY_HEADER is {self.country_header!r}: give a name such as CF-IPCountry")
 
@@ -73,6 +77,7 @@ class Settings:
             operator_token=env.get("CALOS_OPERATOR_TOKEN") or None,
             app_version=env.get("CALOS_APP_VERSION") or "0",
             drain_seconds=_number(env, "CALOS_DRAIN_SECONDS", 300.0),
+            events_per_day=_whole_number(env, "CALOS_EVENTS_PER_DAY", EVENTS_PER_DAY),
             declarations=_path(env, "CALOS_DECLARATIONS"),
             database_url=env.get("TELEMETRY_DATABASE_URL") or None,
             database_schema=env.get("TELEMETRY_DATABASE_SCHEMA") or None,
@@ -137,6 +142,14 @@ def _number(env: Mapping[str, str], name: str, default: float) -> float:
 def _check_database(name: str, url: str | None) -> None:
     if url is not None and not url.startswith(("postgresql://", "postgres://")):
         raise SettingsError(f"{name} is of another kind: give {_POSTGRES}")
+
+
+def _whole_number(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name, "").strip()
+    try:
+        return int(value) if value else default
+    except ValueError:
+        raise SettingsError(f"{name} is {value!r}: give a whole number") from None
 
 
 def _check_url(name: str, url: str) -> None:

@@ -72,8 +72,15 @@ COUNTERS: tuple[Counter, ...] = (
         "shows paths",
         Sensitivity.INTERACTION,
     ),
+    Counter(
+        "kept_events", "events of which the install keeps the rows", "empty", "tells whether its rows are a sample"
+    ),
+    Counter("thinned_events", "events that are only counted", "empty", "tells whether its rows are a sample"),
     Counter("storage_bytes", "bytes of the database at the last cleaning", "empty", "plans disks"),
     Counter("overflow", "counts without room for their key", "counter", "shows where (other) hides something"),
 )
+
+OF_ROWS = frozenset({"kept_events", "thinned_events", "storage_bytes"})
+"""The counters that say how events are kept; all others count what the events say."""
 
 COUNTER_NAMES = frozenset(counter.name for counter in COUNTERS)

@@ -92,7 +92,9 @@ class Install:
     def drain(self, *, patience: float = 0.0) -> Drained:
         """Move what all processes have spooled into the database; a corrupt one is set aside and a new one begun."""
         ensure_directory(self.spool_directory)
-        drain = Drain(self.spool_directory, self.engine, self.identity.install_id, self.policy)
+        drain = Drain(
+            self.spool_directory, self.engine, self.identity.install_id, self.policy, self.settings.events_per_day
+        )
         try:
             return drain.run(patience=patience)
         except DatabaseError as error:
@@ -111,7 +113,15 @@ class Install:
         """Return what brings an access log into the database, with every time moved by ``shift_ms``."""
         directory = ensure_directory(self.spool_directory)
         secret = load_secret(self.settings.home / "secret")
-        return LogImport(directory, self.engine, self.identity.install_id, self.policy, secret, shift_ms=shift_ms)
+        return LogImport(
+            directory,
+            self.engine,
+            self.identity.install_id,
+            self.policy,
+            secret,
+            shift_ms=shift_ms,
+            events_per_day=self.settings.events_per_day,
+        )
 
     def verify(self) -> Outcome:
         """Verify the license now and send what is new, if the policy allows it."""

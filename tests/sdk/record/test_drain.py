@@ -58,7 +58,7 @@ def total(engine: Engine) -> tuple[int, int, int, int]:
         return (
             connection.scalar(select(func.count()).select_from(events)) or 0,
             connection.scalar(select(func.sum(features.c.usage_count))) or 0,
-            connection.scalar(select(func.sum(aggregates.c.value))) or 0,
+            connection.scalar(select(func.sum(aggregates.c.value)).where(aggregates.c.counter == "feature")) or 0,
             connection.scalar(select(books.c.events).where(books.c.entry == "stored")) or 0,
         )
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from calos_telemetry.clock import MS_PER_DAY, date_of
 from calos_telemetry.contract.events import ApiRequest, ErrorEvent, Event, FeatureUsage
-from calos_telemetry.sdk.rollup import aggregates, errors, features, sessions
+from calos_telemetry.sdk.rollup import aggregates, errors, features, performance, sessions
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.sdk.rollup.limits import MAX_SESSION_FEATURES, OTHER
 
@@ -126,6 +126,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "MAX_FEATURES", 3)
     monkeypatch.setattr(errors, "MAX_ERRORS", 3)
     monkeypatch.setattr(aggregates, "MAX_KEYS", 3)
+    monkeypatch.setattr(performance, "MAX_SERIES", 3)
 
 
 @pytest.mark.usefixtures("small")
@@ -139,6 +140,17 @@ def test_names_beyond_the_limit_are_counted_together(store: Store) -> None:
     assert {row[1]: row[2] for row in rows["telemetry_features"]} == {"f0": 1, "f1": 1, "f2": 1, OTHER: 4}
     assert values(rows, "feature") == {(day, "f0"): 1, (day, "f1"): 1, (day, "f2"): 1, (day, OTHER): 4}
     assert values(rows, "overflow") == {(day, "feature"): 4}
+
+
+@pytest.mark.usefixtures("small")
+def test_operations_beyond_the_limit_are_measured_together(store: Store) -> None:
+    """Templates that are made on the fly do not fill an hour: what was there goes on, the others are one series."""
+    asked = [ApiRequest(method="GET", path=f"/{number}", status=200, duration_us=number) for number in range(6)]
+    first, later = stored(*((NOON, one) for one in asked[:2])), stored(*((NOON, one) for one in (*asked, asked[5])))[2:]
+    rows = store([first, later])
+    measured = {row[4]: (row[6], row[7], row[8]) for row in rows["telemetry_performance"]}
+    assert measured == {"/0": (1, 0, 0), "/1": (1, 1, 1), "/2": (1, 2, 2), OTHER: (4, 17, 5)}
+    assert values(rows, "overflow") == {(date_of(NOON), "performance"): 4}
 
 
 @pytest.mark.usefixtures("small")

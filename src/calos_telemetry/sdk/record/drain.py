@@ -25,6 +25,7 @@ from calos_telemetry.sdk.record import frames
 from calos_telemetry.sdk.record.spool import DrainLock, adopt_leftovers, is_owned, remove, spool_files
 from calos_telemetry.sdk.record.storing import DROPPED, count, store_events
 from calos_telemetry.sdk.rollup.batch import Stored
+from calos_telemetry.settings import EVENTS_PER_DAY
 from calos_telemetry.store.database import writing
 from calos_telemetry.store.install_tables import spool_cursors
 from calos_telemetry.store.upserts import add_up
@@ -60,11 +61,14 @@ class _Load:
 class Drain:
     """Moves what all processes of the install have spooled into the install's database."""
 
-    def __init__(self, directory: Path, engine: Engine, install_id: str, policy: Policy) -> None:
+    def __init__(
+        self, directory: Path, engine: Engine, install_id: str, policy: Policy, events_per_day: int = EVENTS_PER_DAY
+    ) -> None:
         self._directory = directory
         self._engine = engine
         self._install_id = install_id
         self._policy = policy
+        self._events_per_day = events_per_day
         self._unstorable = 0
         self._events = 0
         self._load = _Load()
@@ -135,7 +139,7 @@ class Drain:
         arrived = [record for record in records if record.kind == frames.EVENT]
         if self._policy.store().allowed:
             readable = list(_decoded(arrived))
-            stored = store_events(connection, self._install_id, readable)
+            stored = store_events(connection, self._install_id, readable, self._events_per_day)
             count(connection, DROPPED + "undecodable", len(arrived) - len(readable))
         else:
             count(connection, DROPPED + "policy", len(arrived))

@@ -22,6 +22,7 @@ from calos_telemetry.sdk.record.access_log import Line, LineIds, Malformed, read
 from calos_telemetry.sdk.record.spool import DrainLock
 from calos_telemetry.sdk.record.storing import store_lines
 from calos_telemetry.sdk.rollup.batch import Stored
+from calos_telemetry.settings import EVENTS_PER_DAY
 from calos_telemetry.store.database import writing
 from calos_telemetry.store.log_lines import DIGITS
 
@@ -49,7 +50,15 @@ class LogImport:
     """Turns each line into an obfuscated ``api_request`` with its own time, moved by ``shift_ms``."""
 
     def __init__(
-        self, directory: Path, engine: Engine, install_id: str, policy: Policy, secret: bytes, *, shift_ms: int = 0
+        self,
+        directory: Path,
+        engine: Engine,
+        install_id: str,
+        policy: Policy,
+        secret: bytes,
+        *,
+        shift_ms: int = 0,
+        events_per_day: int = EVENTS_PER_DAY,
     ) -> None:
         self._directory = directory
         self._engine = engine
@@ -59,6 +68,7 @@ class LogImport:
         self._user_of = Identifiers(secret).user
         self._session_of = _Visitors().session
         self._shift_ms = shift_ms
+        self._events_per_day = events_per_day
 
     def run(self, stream: BinaryIO, on_progress: Callable[[], object] = lambda: None) -> Imported:
         """Import every line of ``stream``; ``on_progress`` is called after each transaction.
@@ -83,7 +93,7 @@ class LogImport:
     def _store(self, lines: list[Line | Malformed], done: Imported) -> None:
         done.lines += len(lines)
         with writing(self._engine) as connection:
-            done.new += store_lines(connection, self._install_id, list(self._events(lines, done)))
+            done.new += store_lines(connection, self._install_id, list(self._events(lines, done)), self._events_per_day)
 
     def _events(self, lines: list[Line | Malformed], done: Imported) -> Iterator[Stored]:
         for line in lines:

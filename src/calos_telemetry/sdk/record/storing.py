@@ -10,8 +10,10 @@ from sqlalchemy import Connection, func, select
 
 from calos_telemetry.clock import now_ms
 from calos_telemetry.sdk.record.rows import write_batch
+from calos_telemetry.sdk.record.thinning import thin
 from calos_telemetry.sdk.rollup.batch import Batch, Stored
 from calos_telemetry.sdk.rollup.fold import fold
+from calos_telemetry.settings import EVENTS_PER_DAY
 from calos_telemetry.store.event_rows import known_ids
 from calos_telemetry.store.install_tables import books
 from calos_telemetry.store.log_lines import known_lines, remember_lines
@@ -25,18 +27,22 @@ _to_json = msgspec.json.Encoder().encode
 _REPORTED = (features, errors, performance, aggregates)
 
 
-def store_events(connection: Connection, install_id: str, arrived: Sequence[Stored]) -> int:
+def store_events(
+    connection: Connection, install_id: str, arrived: Sequence[Stored], budget: int = EVENTS_PER_DAY
+) -> int:
     """Store the events that are not there yet, fold them into the rollups, count them; return how many were new.
 
-    An event that arrives a second time changes nothing.
+    An event that arrives a second time changes nothing.  Of a day with more than ``budget`` events a sample is kept.
     """
     fresh = {stored.event_id: stored for stored in arrived}
     for known in known_ids(connection, [(stored.at, stored.event_id) for stored in fresh.values()]):
         del fresh[known]
-    return _store_new(connection, install_id, list(fresh.values()))
+    return _store_new(connection, install_id, list(fresh.values()), budget)
 
 
-def store_lines(connection: Connection, install_id: str, arrived: Sequence[Stored]) -> int:
+def store_lines(
+    connection: Connection, install_id: str, arrived: Sequence[Stored], budget: int = EVENTS_PER_DAY
+) -> int:
     """Store events that are lines of a log; a line that was ever stored before changes nothing.
 
     Their times do not tell them apart (an import may move them), and retention removes them, so their ids are kept.
@@ -45,14 +51,14 @@ def store_lines(connection: Connection, install_id: str, arrived: Sequence[Store
     for known in known_lines(connection, list(fresh)):
         del fresh[known]
     remember_lines(connection, list(fresh))
-    return _store_new(connection, install_id, list(fresh.values()))
+    return _store_new(connection, install_id, list(fresh.values()), budget)
 
 
-def _store_new(connection: Connection, install_id: str, new: Sequence[Stored]) -> int:
+def _store_new(connection: Connection, install_id: str, new: Sequence[Stored], budget: int) -> int:
     if not new:
         return 0
     batch = _storable(Batch(install_id, next_revision(connection, install_id), new))
-    write_batch(connection, batch)
+    write_batch(connection, thin(connection, batch, budget))
     fold(connection, batch)
     count(connection, STORED, len(new))
     return len(new)

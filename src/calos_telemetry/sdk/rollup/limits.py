@@ -1,4 +1,4 @@
-"""How many different names the tables that are kept for ever take; what is more is counted together, as ``(other)``.
+"""How many different names the rollups take; what is more is counted together, as ``(other)``.
 
 Without limits a mistake (a feature named after its user, an exception class made on the fly) would fill the operator's
 disk.  A name that was there stays; a new one beyond the limit goes to ``(other)``, and the counter ``overflow`` says how often.
@@ -18,6 +18,9 @@ MAX_ERRORS = 5_000
 
 MAX_KEYS = 500
 """Keys of one counter on one day: more templates or pairs than a person can look through."""
+
+MAX_SERIES = 2_000
+"""Operations of one hour, by metric, method, template and status; a product with 500 routes has some hundreds an hour."""
 
 MAX_SESSION_FEATURES = 20
 """Features of one session that pairs and transitions are made of, by their first use: at most 190 pairs."""

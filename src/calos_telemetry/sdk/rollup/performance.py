@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Connection, select
 
-from calos_telemetry.clock import hour_of
+from calos_telemetry.clock import MS_PER_DAY, hour_of
 from calos_telemetry.contract.events import SLOW_REQUEST_US, Performance
 from calos_telemetry.contract.histogram import Histogram, bucket_of, merge
+from calos_telemetry.sdk.rollup import aggregates
 from calos_telemetry.sdk.rollup.batch import Batch
+from calos_telemetry.sdk.rollup.limits import MAX_SERIES, OTHER
 from calos_telemetry.store.tables import performance
 from calos_telemetry.store.upserts import How, add_up
 
@@ -24,6 +26,8 @@ _HOW: dict[str, How] = {
     "histogram": "replace",
     "revision": "replace",
 }
+
+_LOOKUP = 400  # hours per query: SQLite allows 999 parameters where it is old
 
 
 class Series(NamedTuple):
@@ -53,7 +57,7 @@ class _Latencies:
     max: int = 0
     histogram: Histogram = field(default_factory=dict)
 
-    def add(self, measured: Measured) -> None:
+    def add(self, measured: Measured | _Latencies) -> None:
         self.count += measured.count
         self.total += measured.total
         self.max = max(self.max, measured.max)
@@ -62,11 +66,14 @@ class _Latencies:
 
 def roll_up(connection: Connection, batch: Batch) -> None:
     """Add the batch's durations to ``telemetry_performance``."""
-    latencies: dict[Series, _Latencies] = {}
+    arrived: dict[Series, _Latencies] = {}
     for series, measured in measurements(batch):
-        latencies.setdefault(series, _Latencies()).add(measured)
-    for series, histogram in _stored(connection, batch.install_id, latencies):
-        merge(latencies[series].histogram, histogram)
+        arrived.setdefault(series, _Latencies()).add(measured)
+    there = _stored(connection, batch.install_id, {series.period for series in arrived})
+    latencies = _bounded(connection, batch, arrived, there)
+    for series, it in latencies.items():
+        if series in there:
+            merge(it.histogram, read_histogram(there[series]))
     add_up(connection, performance, [_row(batch, series, it) for series, it in latencies.items()], _HOW)
 
 
@@ -98,20 +105,51 @@ def _all_of(durations: list[int]) -> Measured:
     return Measured(len(durations), sum(durations), max(durations), Counter(map(bucket_of, durations)))
 
 
-def _stored(connection: Connection, install_id: str, wanted: Iterable[Series]) -> Iterator[tuple[Series, Histogram]]:
-    """Yield the histograms that are in the database already, for the wanted series.
+def _bounded(
+    connection: Connection, batch: Batch, arrived: dict[Series, _Latencies], there: Mapping[Series, str]
+) -> dict[Series, _Latencies]:
+    """Put series that an hour has no room for together, by metric, method and status."""
+    over = _overflow(arrived, there)
+    if not over:
+        return arrived
+    bounded: dict[Series, _Latencies] = {}
+    overflow: Counter[tuple[int, str, str]] = Counter()
+    for series, it in arrived.items():
+        kept = series._replace(path=OTHER) if series in over else series
+        bounded.setdefault(kept, _Latencies()).add(it)
+        if series in over:
+            overflow[series.period // MS_PER_DAY, "overflow", "performance"] += it.count
+    aggregates.add(connection, batch, overflow)
+    return bounded
+
+
+def _overflow(arrived: Iterable[Series], there: Iterable[Series]) -> set[Series]:
+    """Return which of the series that arrived have no room in their hour."""
+    known = set(there)
+    room = Counter(dict.fromkeys({series.period for series in arrived}, MAX_SERIES))
+    room.subtract(Counter(series.period for series in known if series.path != OTHER))
+    over = set()
+    for series in sorted(set(arrived) - known):
+        if room[series.period] <= 0:
+            over.add(series)
+        room[series.period] -= 1
+    return over
+
+
+def _stored(connection: Connection, install_id: str, hours: set[int]) -> dict[Series, str]:
+    """Return the histograms of these hours that are in the database already, as they are kept.
 
     Read, merged and written back inside the drain's one write transaction, so nobody can come between.
     """
-    wanted = set(wanted)
     columns = performance.c
-    query = select(
-        columns.period, columns.metric, columns.method, columns.path, columns.status, columns.histogram
-    ).where(columns.install_id == install_id, columns.period.in_({series.period for series in wanted}))
-    for *key, histogram in connection.execute(query):
-        series = Series(*key)
-        if series in wanted:
-            yield series, read_histogram(histogram)
+    key = (columns.period, columns.metric, columns.method, columns.path, columns.status)
+    found: dict[Series, str] = {}
+    listed = sorted(hours)
+    for start in range(0, len(listed), _LOOKUP):
+        some = columns.period.in_(listed[start : start + _LOOKUP])
+        query = select(*key, columns.histogram).where(columns.install_id == install_id, some)
+        found.update({Series(*series): histogram for *series, histogram in connection.execute(query)})
+    return found
 
 
 def read_histogram(text: str) -> Histogram:

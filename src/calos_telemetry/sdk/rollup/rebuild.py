@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, delete, select
 
+from calos_telemetry.contract.counters import OF_ROWS
 from calos_telemetry.contract.events import from_json
 from calos_telemetry.sdk.rollup.batch import Batch, Stored
 from calos_telemetry.sdk.rollup.fold import fold
@@ -17,13 +18,15 @@ from calos_telemetry.store.install_tables import sightings
 from calos_telemetry.store.tables import aggregates, errors, events, features, performance, sessions, user_days
 
 _AT_ONCE = 5_000
-_ROLLED_UP = (features, errors, performance, sessions, aggregates)
+_ROLLED_UP = (features, errors, performance, sessions)
 
 
 def rebuild(connection: Connection, install_id: str, revision: int) -> int:
     """Empty the rollups of an install and fold its events into them again; return how many events there were."""
     for table in _ROLLED_UP:
         connection.execute(delete(table).where(table.c.install_id == install_id))
+    of_rows = aggregates.c.counter.not_in(OF_ROWS)
+    connection.execute(delete(aggregates).where(aggregates.c.install_id == install_id, of_rows))
     for table in (user_days, sightings):
         connection.execute(delete(table))
     folded = 0
