@@ -74,7 +74,7 @@ def test_each_entry_answers_the_readers_questions() -> None:
         assert entry.why
         assert entry.type
         assert entry.sensitivity in set(Sensitivity)
-        assert entry.kept in {"for ever", "90 days", "7 days"}
+        assert entry.kept in {"for ever", "400 days", "90 days", "7 days"}
 
 
 def test_what_names_a_visitor_stays() -> None:

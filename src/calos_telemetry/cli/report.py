@@ -72,7 +72,7 @@ def show(number: int, raw: bool, what: str | None) -> None:
 @report.command()
 @click.option("--json", "in_json", is_flag=True, help="Print JSON.")
 def check(in_json: bool) -> None:
-    """Check every digest, receipt and link of the chain; exit code 1 when one does not hold.
+    """Check every number, digest, receipt and link of the chain; exit code 1 when one does not hold.
 
     Example: calos-telemetry report check
     """

@@ -177,7 +177,7 @@ TABLES: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
     ("telemetry_aggregates", Owned, "for ever"),
     ("telemetry_books", BooksRow, "for ever"),
     ("telemetry_upkeep", UpkeepRow, "for ever"),
-    ("telemetry_reports", LedgerRow, "for ever"),
+    ("telemetry_reports", LedgerRow, "400 days"),
     ("telemetry_sightings", SightingRow, "for ever"),
     ("spool_cursors", SpoolCursor, "7 days"),
 )

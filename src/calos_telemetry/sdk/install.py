@@ -136,14 +136,14 @@ class Install:
         return self.verifier.state(now_ms())
 
     def check_ledger(self) -> list[Finding]:
-        """Check every digest, receipt and link of the chain.  Raises :class:`SettingsError` without a vendor key."""
+        """Check every number, digest, receipt and link of the chain.  Raises :class:`SettingsError` without a vendor key."""
         keys = self._keys()
 
         def receipt_of(entry: Entry) -> object:
             assert entry.receipt is not None  # noqa: S101 - asked for entries with a receipt only
             return check_receipt(entry.receipt, entry.body, self.identity, entry.number, keys)
 
-        return list(check_ledger(self.ledger.oldest_first(), receipt_of))
+        return list(check_ledger(self.ledger.oldest_first(), receipt_of, now_ms()))
 
     def receipt_key(self, receipt: SignedReceipt) -> Ed25519PublicKey:
         """Return the vendor's key that signed ``receipt``.  Raises :class:`SignatureError` or :class:`SettingsError`."""

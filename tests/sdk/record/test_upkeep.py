@@ -79,6 +79,17 @@ def test_it_happens_once_a_night(engine: Engine, upkeep: Upkeep) -> None:
     assert size > 100_000
 
 
+def test_old_reports_go_in_the_same_night(engine: Engine, upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger is cleaned by the same careful clock as everything else."""
+    cleaned: list[int] = []
+    monkeypatch.setattr(module, "drop_old_reports", lambda _engine, now: cleaned.append(now))
+    upkeep.run_if_due()
+    assert not cleaned
+    at(NOW + MS_PER_DAY)
+    upkeep.run_if_due()
+    assert cleaned == [NOW + MS_PER_DAY]
+
+
 @pytest.mark.parametrize("leap", [365 * MS_PER_DAY, -365 * MS_PER_DAY, -MS_PER_DAY])
 def test_a_clock_that_leaps_deletes_nothing(engine: Engine, upkeep: Upkeep, leap: int) -> None:
     """A year forward, a year or a day back, and then set right: all rows of the last 90 days are still there."""

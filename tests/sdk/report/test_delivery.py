@@ -103,7 +103,7 @@ def checked(shop: Shop) -> list[Finding]:
         assert entry.receipt is not None
         return check_receipt(entry.receipt, entry.body, shop.identity, entry.number, keys)
 
-    return list(check_ledger(shop.ledger.oldest_first(), receipt_of))
+    return list(check_ledger(shop.ledger.oldest_first(), receipt_of, shop.now))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -69,11 +69,11 @@ def receipted(entry: Entry, previous: str, **changes: Any) -> SignedReceipt:
     return SignedReceipt(text=text, kid=key_id(VENDOR.public_key()), signature=sign(VENDOR, text.encode()))
 
 
-def acknowledged(ledger: Ledger, to: int) -> Entry:
+def acknowledged(ledger: Ledger, to: int, now: int = NOW) -> Entry:
     """Seal a report and let the vendor acknowledge it."""
     previous = ledger.position().previous
-    entry = ledger.seal(with_rows(to), NOW)
-    ledger.close(entry, states.ACKNOWLEDGED, NOW, "accepted", receipted(entry, previous))
+    entry = ledger.seal(with_rows(to), now)
+    ledger.close(entry, states.ACKNOWLEDGED, now, "accepted", receipted(entry, previous))
     return entry
 
 
@@ -85,12 +85,12 @@ def check_receipt(entry: Entry) -> object:
     return None
 
 
-def findings(ledger: Ledger) -> list[Finding]:
-    return list(check_ledger(ledger.oldest_first(), check_receipt))
+def findings(ledger: Ledger, now: int = NOW) -> list[Finding]:
+    return list(check_ledger(ledger.oldest_first(), check_receipt, now))
 
 
-def broken(ledger: Ledger) -> list[str]:
-    return [finding.sentence for finding in findings(ledger) if not finding.ok]
+def broken(ledger: Ledger, now: int = NOW) -> list[str]:
+    return [finding.sentence for finding in findings(ledger, now) if not finding.ok]
 
 
 def test_exactly_the_frozen_bytes_are_kept(ledger: Ledger) -> None:
@@ -244,12 +244,25 @@ def test_a_damaged_receipt_is_a_finding_and_no_crash(ledger: Ledger, engine: Eng
 
 
 def test_a_removed_report_is_found(ledger: Ledger, engine: Engine) -> None:
-    """A line taken out of the middle breaks the chain."""
+    """A line taken out of the middle is missed by its number, and breaks the chain."""
     for to in (7, 8, 9):
         acknowledged(ledger, to)
     with engine.begin() as connection:
         connection.execute(reports.delete().where(reports.c.number == 2))
-    assert broken(ledger) == ["report 3: the receipt does not follow the one before"]
+    assert broken(ledger) == [
+        "reports 2 to 2 are missing",
+        "report 3: the receipt does not follow the one before",
+    ]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_removed_check_is_found(ledger: Ledger, engine: Engine, number: int) -> None:
+    """A line without a receipt has no link that could break; its number is missed all the same, and at the head too."""
+    for _ in range(3):
+        ledger.seal(alone, NOW)
+    with engine.begin() as connection:
+        connection.execute(reports.delete().where(reports.c.number == number))
+    assert broken(ledger) == [f"reports {number} to {number} are missing"]
 
 
 def test_a_receipt_that_never_arrived_is_no_fault(ledger: Ledger) -> None:

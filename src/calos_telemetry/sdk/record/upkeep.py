@@ -16,6 +16,7 @@ from calos_telemetry.sdk.record.spool import DrainLock
 from calos_telemetry.sdk.record.storing import next_revision
 from calos_telemetry.store.database import writing
 from calos_telemetry.store.install_tables import upkeep
+from calos_telemetry.store.old_reports import drop_old_reports
 from calos_telemetry.store.retention import (
     KEPT_DAYS,
     Cleaned,
@@ -93,6 +94,7 @@ class Upkeep:
 
     def _clean(self, now: int, days: int) -> Cleaned:
         done = delete_old(self._engine, first_kept(now, days))
+        drop_old_reports(self._engine, now)
         give_space_back(self._engine)
         with writing(self._engine) as connection:
             self._note(connection, now)
