@@ -79,7 +79,7 @@ def test_it_happens_once_a_night(engine: Engine, upkeep: Upkeep) -> None:
     assert size > 100_000
 
 
-def test_old_reports_go_in_the_same_night(engine: Engine, upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_reports_go_in_the_same_night(upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger is cleaned by the same careful clock as everything else."""
     cleaned: list[int] = []
     monkeypatch.setattr(module, "drop_old_reports", lambda _engine, now: cleaned.append(now))
