@@ -221,4 +221,5 @@ def broken_findings(side: NearSide) -> list[str]:
         assert entry.receipt is not None
         return check_receipt(entry.receipt, entry.body, side.identity, entry.number, keys)
 
-    return [finding.sentence for finding in check_ledger(side.ledger.oldest_first(), receipt_of) if not finding.ok]
+    found = check_ledger(side.ledger.oldest_first(), receipt_of, clock.now_ms())
+    return [finding.sentence for finding in found if not finding.ok]
