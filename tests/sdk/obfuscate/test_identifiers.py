@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given
@@ -60,6 +60,11 @@ def forbidden(*_: object) -> NoReturn:
     pytest.fail("a stranger's code was run")
 
 
+def refused(*_: object) -> NoReturn:
+    """Fail as a stranger's code may."""
+    raise RuntimeError
+
+
 Hostile = type("Hostile", (), dict.fromkeys(("__str__", "__repr__", "__bytes__", "__index__"), forbidden))
 
 
@@ -80,6 +85,25 @@ def test_installs_and_contexts_differ() -> None:
     values = {hashes[0].user("x"), hashes[1].user("x"), hashes[0].session("x"), hashes[1].session("x")}
 
     assert len(values) == 4
+
+
+@pytest.mark.parametrize("base", [str, bytes, bytearray, int, object, uuid.UUID, Exception])
+def test_a_strangers_class_is_not_asked(base: Any) -> None:
+    """Even an object that answers every question with a failure gets an answer of ours, and none of its methods runs."""
+    names = (
+        "__getattribute__",
+        "__getitem__",
+        "__len__",
+        "__str__",
+        "__int__",
+        "__index__",
+        "__eq__",
+        "__hash__",
+        "encode",
+    )
+    traps: dict[str, Any] = dict.fromkeys(names, refused)
+    stranger = base.__new__(type("Stranger", (base,), traps))
+    assert obfuscate_user_id(stranger, SECRET) in {None, obfuscate_user_id(0, SECRET)}
 
 
 @given(st.one_of(st.text(), st.integers(), st.binary(), st.uuids()))

@@ -28,6 +28,9 @@ SECRETS = {
         "glpat-abcdefghij0123456789", "Authorization: Bearer abcdefghijklmnop", "SG.abcdefghijklmnop.qrstuvwx",
     ],
     "a password in a URL": ["postgresql://shop:geheim@db/shop", "redis://:geheim@cache"],
+    "a password beside its name": ["password=hunter2!", "api_key='q8zr1lxn5v'", "reset_token=abc123def"],
+    "the hash of a password": ["$2a$12$Qe8bYw3kFzNn1VxL0sTq2u", "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ"],
+    "a hardware address": ["00:1b:44:11:3a:b7", "9C-B6-D0-E1-4F-22"],
     "a home directory": ["/home/maria/shop.py", "C:\\Users\\Maria\\shop.py", "/Users/maria"],
     "a long number": ["4111111111111111", "4111 1111 1111 1111", "+49 170 1234567", "1234567890123456789012345", "no. 123456789."],
     "a long hexadecimal number": ["deadbeefdeadbeefdeadbeef", "id=DEADBEEFCAFEDEADBEEFCAFE00"],
@@ -37,7 +40,7 @@ PLANTED = [(kind, text) for kind, texts in SECRETS.items() for text in texts]
 HARMLESS = [
     "/api/users/:id/transactions/:id", "pos_transaction", "[EMAIL]", "12:34:56", "2026-11-25", "HTTP 404", "Foo::Bar",
     "std::vector<int>", "a:b:c", "shop.seats:find:7", "1,234,567", "3.14159", "sqlalchemy.exc.OperationalError",
-    "/home/[USER]/shop.py", "theme.colour=dark", "en-US", "Decimal('1.50')", "port 5432", "0x7f", "v1.2.3", "::",
+    "/home/[USER]/shop.py", "theme.colour=dark", "en-US", "Decimal('1.50')", "port 5432", "0x7f", "token=[VALUE]", "tokens=4096", "password=None", "v1.2.3", "::",
     "task-force", "skip_list", "Bearer", "user@", "@decorator", "(rare)", *sorted(PLACEHOLDERS),
 ]  # fmt: skip
 

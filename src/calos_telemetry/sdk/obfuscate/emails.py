@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from calos_telemetry.sdk.obfuscate.boundary import fail_closed
 from calos_telemetry.sdk.obfuscate.folding import fold, visible
@@ -43,11 +43,17 @@ def obfuscate_email(value: object) -> str:
     What is no e-mail address at all is ``other`` too: the answer never tells why, and never holds a part of the input
     that is not on the list.  A display name (``Bob <bob@gmail.com>``) and the usual encodings of the sign are read.
     """
-    if isinstance(value, bytes | bytearray):
-        value = bytes(value[:_LONGEST]).decode("utf-8", "replace")
-    if not isinstance(value, str) or len(value) > _LONGEST:
+    kind = type(value)
+    if issubclass(kind, bytes):
+        value = bytes.__getitem__(cast("bytes", value), slice(_LONGEST)).decode("utf-8", "replace")
+    elif kind is bytearray:
+        value = bytes(cast("bytearray", value)[:_LONGEST]).decode("utf-8", "replace")
+    elif not issubclass(kind, str):
         return OTHER
-    text = fold(visible(str.__str__(value))).read.strip().lower().replace("%40", "@")
+    plain = str.__str__(value)
+    if len(plain) > _LONGEST:
+        return OTHER
+    text = fold(visible(plain)).read.strip().lower().replace("%40", "@")
     if text.endswith(">"):
         text = text[:-1].rpartition("<")[2]
     local, sign, domain = text.removeprefix("mailto:").rpartition("@")

@@ -8,7 +8,7 @@ import secrets
 import uuid
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -21,6 +21,7 @@ SECRET_BYTES: Final = 32
 _HASH_DIGITS: Final = 16  # hexadecimal: 64 bits, no collision expected below a thousand million users
 _CACHED: Final = 8_192  # of each: about 1.5 MB, and most sessions of a busy site are among them
 _LONGEST: Final = 1024  # bytes of an identifier that count
+_READ: Final = slice(_LONGEST)
 _BLOCK: Final = 64  # bytes of a SHA-256 block
 _USER: Final = b"calos user\0"
 _SESSION: Final = b"calos session\0"
@@ -107,21 +108,28 @@ def _plain(value: object) -> bytes | None:
 
     No method of a stranger's class is called.
     """
-    if isinstance(value, str):
-        plain = str.encode(value[:_LONGEST], "utf-8", "surrogatepass").strip()
-    elif isinstance(value, bytes | bytearray):
-        plain = bytes(value[:_LONGEST]).strip()
-    elif isinstance(value, uuid.UUID):
-        plain = _dashed(value)
-    elif isinstance(value, int) and not isinstance(value, bool) and int.bit_length(value) <= _LONGEST:
-        plain = int.__repr__(value).encode()
+    kind = type(value)  # asked of the object itself, isinstance would call its ``__class__``
+    if issubclass(kind, str):
+        plain = str.__getitem__(cast("str", value), _READ).encode("utf-8", "surrogatepass").strip()
+    elif issubclass(kind, bytes):
+        plain = bytes.__getitem__(cast("bytes", value), _READ).strip()
+    elif issubclass(kind, bytearray):
+        plain = bytes(bytearray.__getitem__(cast("bytearray", value), _READ)).strip()
+    elif issubclass(kind, uuid.UUID):
+        plain = _dashed(cast("uuid.UUID", value))
+    elif issubclass(kind, int) and kind is not bool and int.bit_length(cast("int", value)) <= _LONGEST:
+        plain = int.__repr__(cast("int", value)).encode()
     else:
         return None
     return plain or None
 
 
 def _dashed(value: uuid.UUID) -> bytes:
-    digits = f"{value.int:032x}"
+    """Write a UUID with dashes; one of a database driver's own kind may hold its number in its own way."""
+    try:
+        digits = f"{value.int:032x}"
+    except Exception:  # noqa: BLE001  whatever a broken one does, it is no identifier
+        return b""
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])).encode()
 
 

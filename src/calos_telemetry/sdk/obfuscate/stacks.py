@@ -127,7 +127,7 @@ def _distinct(nearest: deque[TracebackType]) -> Iterator[Frame]:
         place = (frame.f_code, step.tb_lasti)
         if place not in seen:
             seen.add(place)
-            module = frame.f_globals.get("__name__")
+            module = dict.get(frame.f_globals, "__name__")
             yield _frame(frame.f_code, module if type(module) is str else "", step.tb_lineno)
 
 

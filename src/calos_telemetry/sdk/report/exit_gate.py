@@ -41,6 +41,13 @@ _SECRETS: dict[str, re.Pattern[str]] = {
         r"|shp(?:at|ss|ca)_\w{16}|SG\.[\w-]{12,80}\.|dop_v1_\w{16}|Bearer +[\w.~+/-]{12})"
     ),
     "a password in a URL": re.compile(r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,80}:[^\s/@]{1,80}@"),
+    "a password beside its name": re.compile(
+        r"(?i)(?:passw\w{0,4}|pwd|secret|token|api[_-]?key)[\"']?=[\"']?(?=[^\s\[\"']{0,40}\d)[^\s\[\"']{6}"
+    ),
+    "the hash of a password": re.compile(r"\$[0-9a-z-]{1,10}\$[\w./+=$,-]{12}"),
+    "a hardware address": re.compile(
+        r"(?<![0-9A-Za-z:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![0-9A-Za-z:-])"
+    ),
     "a home directory": re.compile(r"(?:/home/|/Users/|[A-Z]:\\Users\\)[^\s/\\\[:]{1,80}"),
 }
 _NUMBERS: dict[str, re.Pattern[str]] = {
