@@ -21,13 +21,14 @@ from calos_telemetry.sdk.obfuscate.boundary import FAILURES
 from calos_telemetry.sdk.obfuscate.folding import fold, visible
 from calos_telemetry.sdk.obfuscate.messages import LONGEST_OUTPUT, explain_message
 from calos_telemetry.sdk.obfuscate.placeholders import MASK, PLACEHOLDER, PLACEHOLDERS
+from calos_telemetry.sdk.obfuscate.rules import RULES
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _compile_first() -> None:
     """Compile before anything is timed, by the tests or by their deadlines."""
     messages.warm_up()
-    for index in range(len(detectors.RULES)):
+    for index in range(len(RULES)):
         compiled(index)
 
 
@@ -332,7 +333,7 @@ def test_failure_is_closed_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gate_that_gives_up_opens_every_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where RE2 runs out of memory and reports nothing, every rule is tried instead of none."""
     exhausted = SimpleNamespace(Match=lambda _: None)
-    monkeypatch.setattr(detectors, "_compiled", lambda: (exhausted, [None] * len(detectors.RULES)))
+    monkeypatch.setattr(detectors, "_compiled", lambda: (exhausted, [None] * len(RULES)))
     monkeypatch.setattr(detectors, "_finder", compiled)
 
     assert [rule.name for _, _, rule in detectors.find("to bob@example.com")] == ["email"]
@@ -341,7 +342,7 @@ def test_gate_that_gives_up_opens_every_rule(monkeypatch: pytest.MonkeyPatch) ->
 @cache
 def compiled(index: int) -> Any:
     """Compile one rule without the gate."""
-    rule = detectors.RULES[index]
+    rule = RULES[index]
     pattern = re.compile(rule.pattern, re.ASCII)
     return detectors._Finder(index, None, pattern, rule.check, rule in detectors._BY_CONTEXT)
 
@@ -356,7 +357,7 @@ def test_gates_open_for_their_patterns(text: str) -> None:
     gated = {(start, end) for start, end, _ in detectors.find(text)}
     masked = PLACEHOLDER.sub(detectors._masked, text)
 
-    for index, rule in enumerate(detectors.RULES):
+    for index, rule in enumerate(RULES):
         for begin, _, stop in [] if rule.name in BY_CONTEXT else detectors._places(compiled(index), masked, b""):
             whole = masked[begin:stop]
             covered = any(start <= begin and stop <= end for start, end in gated)
@@ -367,7 +368,7 @@ def test_gates_open_for_their_patterns(text: str) -> None:
 def test_searches_agree(text: str) -> None:
     """RE2's own method, and the public one that stands in for it where it is missing, find the same places."""
     data = text.encode()
-    for rule in detectors.RULES:
+    for rule in RULES:
         own = detectors._searcher(rule.gate)
         public = detectors._public_searcher(re2.compile(rule.gate, detectors._options()))
         for start in range(len(data) + 1):
@@ -453,11 +454,11 @@ def test_every_rule_compiles() -> None:
 
 def test_rules_keep_to_the_closed_set() -> None:
     """Every rule has a name of its own, a reason, and a placeholder from the closed set."""
-    names = [rule.name for rule in detectors.RULES]
+    names = [rule.name for rule in RULES]
 
     assert len(set(names)) == len(names)
-    assert {rule.placeholder for rule in detectors.RULES} <= PLACEHOLDERS
-    assert all(rule.why for rule in detectors.RULES)
+    assert {rule.placeholder for rule in RULES} <= PLACEHOLDERS
+    assert all(rule.why for rule in RULES)
 
 
 def test_explanation_names_the_rule() -> None:

@@ -9,21 +9,11 @@ from typing import Any, Final, NamedTuple
 
 import re2  # type: ignore[import-untyped]
 
-from calos_telemetry.sdk.obfuscate import accounts, contacts, credentials, literals, payments, vendors
 from calos_telemetry.sdk.obfuscate.placeholders import MASK, PLACEHOLDER
-from calos_telemetry.sdk.obfuscate.rules import Check, Rule
+from calos_telemetry.sdk.obfuscate.rules import BY_CONTEXT, RULES
+from calos_telemetry.sdk.obfuscate.rules.rule import Check, Rule
 
-RULES: Final[tuple[Rule, ...]] = (
-    *payments.RULES,
-    *contacts.RULES,
-    *vendors.RULES,
-    *credentials.RULES,
-    *accounts.RULES,
-    *literals.RULES,
-)
-"""In order of precedence: of two rules that find the same place, the earlier one names it."""
-
-_BY_CONTEXT: Final = frozenset((*accounts.RULES, *literals.RULES))
+_BY_CONTEXT: Final = frozenset(BY_CONTEXT)
 _GATE_BYTES: Final = 64 << 20  # RE2 gives up, and says so, when a hostile text would need more states than this
 
 

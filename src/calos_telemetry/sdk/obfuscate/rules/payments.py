@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from calos_telemetry.sdk.obfuscate.checks import digits_of, is_card, is_iban, is_luhn
 from calos_telemetry.sdk.obfuscate.placeholders import AMOUNT, CARD, DEVICE, IBAN, ID, WALLET
-from calos_telemetry.sdk.obfuscate.rules import Rule
+from calos_telemetry.sdk.obfuscate.rules.checks import digits_of, is_card, is_iban, is_luhn
+from calos_telemetry.sdk.obfuscate.rules.rule import Rule
 from calos_telemetry.sdk.obfuscate.words import is_wordy
 
 _DATE: Final = re.compile(r"(?:19|20)\d\d[-/.]?[01]\d")

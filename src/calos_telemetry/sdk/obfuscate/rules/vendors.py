@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from calos_telemetry.sdk.obfuscate.placeholders import TOKEN
-from calos_telemetry.sdk.obfuscate.rules import Rule
+from calos_telemetry.sdk.obfuscate.rules.rule import Rule
 
 _ANY: Final = r"[\w+/=.~-]"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from calos_telemetry.sdk.obfuscate.checks import digits_of
 from calos_telemetry.sdk.obfuscate.placeholders import MASK, NAME, NUMBER, VALUE
-from calos_telemetry.sdk.obfuscate.rules import LETTER, Rule
+from calos_telemetry.sdk.obfuscate.rules.checks import digits_of
+from calos_telemetry.sdk.obfuscate.rules.rule import LETTER, Rule
 from calos_telemetry.sdk.obfuscate.words import is_wordy
 
 _CAPITALISED: Final = r"[A-Z\u00c0-\u00de\u0100-\u024f\u0386-\u03ab\u0410-\u042f]"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from calos_telemetry.sdk.obfuscate.checks import digits_of, is_ipv4, is_ipv6, is_phone
 from calos_telemetry.sdk.obfuscate.opaque import is_opaque
 from calos_telemetry.sdk.obfuscate.placeholders import EMAIL, ID, IP, MAC, NUMBER, PHONE, TOKEN, VALUE
-from calos_telemetry.sdk.obfuscate.rules import LETTER, WIDE, Rule
+from calos_telemetry.sdk.obfuscate.rules.checks import digits_of, is_ipv4, is_ipv6, is_phone
+from calos_telemetry.sdk.obfuscate.rules.rule import LETTER, WIDE, Rule
 from calos_telemetry.sdk.obfuscate.words import is_wordy
 
 # The sign itself, percent-encoded (once or twice), as HTML entity, JSON or string escape, and written out in brackets.

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from calos_telemetry.sdk.obfuscate.placeholders import USER
-from calos_telemetry.sdk.obfuscate.rules import LETTER, WIDE, Rule
+from calos_telemetry.sdk.obfuscate.rules.rule import LETTER, WIDE, Rule
 from calos_telemetry.sdk.obfuscate.words import is_wordy
 
 _NAME: Final = rf"[{LETTER}$][{LETTER}.@\\+$~-]{{0,62}}[{LETTER}$]|[{LETTER}]"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from calos_telemetry.sdk.obfuscate.checks import is_opaque
 from calos_telemetry.sdk.obfuscate.placeholders import ID, TOKEN, VALUE
-from calos_telemetry.sdk.obfuscate.rules import Rule
+from calos_telemetry.sdk.obfuscate.rules.checks import is_opaque
+from calos_telemetry.sdk.obfuscate.rules.rule import Rule
 from calos_telemetry.sdk.obfuscate.words import is_wordy
 
 _NAMES: Final = (
