@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
-from calos_telemetry.store.database import open_database
+from calos_telemetry.store.database import open_database, writing
 from calos_telemetry.store.migrate import INSTALL, TELEMETRY, Schema
+from calos_telemetry.store.tables import buckets
 from tests import fault_table
 from tests.postgres import NEEDS, bin_directory, server
 
@@ -50,6 +51,34 @@ def open_on(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Open]:
 def install_engine(request: pytest.FixtureRequest, open_on: Open) -> Engine:
     """Return the database of an install, on each engine."""
     return open_on(request.param)
+
+
+@pytest.fixture(scope="session")
+def open_lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
+    """Open databases of the named kind for many examples, which empty them first; the disk is not waited for."""
+    opened: list[Engine] = []
+
+    def open_(kind: str) -> Engine:
+        url = request.getfixturevalue("postgres_url") if kind == "postgresql" else None
+        name = f"t{secrets.token_hex(8)}"
+        engine = open_database(url, tmp_path_factory.mktemp(name) / "telemetry.db", TELEMETRY, INSTALL, schema=name)
+        if url is None:
+            event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
+        engine.dispose()
+        opened.append(engine)
+        return engine
+
+    yield open_
+    for engine in opened:
+        engine.dispose()
+
+
+def empty(engine: Engine) -> None:
+    """Delete all rows but those that a migration made."""
+    with writing(engine) as connection:
+        for table in (*TELEMETRY.metadata.sorted_tables, *INSTALL.metadata.sorted_tables):
+            if table is not buckets:
+                connection.execute(table.delete())
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, event, select
-from tests.conftest import ENGINES, Open
+from tests.conftest import ENGINES, Open, empty
 
 from calos_telemetry.clock import MS_PER_DAY, MS_PER_HOUR
 from calos_telemetry.contract.events import ApiRequest, ErrorEvent, Event, FeatureUsage, Performance
 from calos_telemetry.contract.histogram import bucket_of
 from calos_telemetry.sdk.record.storing import store_events
 from calos_telemetry.sdk.rollup.batch import Stored
-from calos_telemetry.store.database import open_database, writing
-from calos_telemetry.store.migrate import INSTALL, TELEMETRY
+from calos_telemetry.store.database import writing
 from calos_telemetry.store.retention import delete_old
 from calos_telemetry.store.summary import summarise
-from calos_telemetry.store.tables import buckets, event_rows
+from calos_telemetry.store.tables import event_rows
 
 from .summary_oracle import Seen, summary_of
 
@@ -76,23 +75,9 @@ windows = st.tuples(moments, st.one_of(st.integers(1, 6), st.integers(20, 100)))
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest, open_lasting: Open) -> Engine:
     """Return one database for many examples, on each engine."""
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
-    path = tmp_path_factory.mktemp("summary") / "telemetry.db"
-    made = open_database(url, path, TELEMETRY, INSTALL, schema="summary")
-    if url is None:
-        event.listen(made, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))  # for speed
-    made.dispose()
-    yield made
-    made.dispose()
-
-
-def empty(engine: Engine) -> None:
-    with writing(engine) as connection:
-        for table in (*TELEMETRY.metadata.sorted_tables, *INSTALL.metadata.sorted_tables):
-            if table is not buckets:
-                connection.execute(table.delete())
+    return open_lasting(request.param)
 
 
 def keep(engine: Engine, seen: Sequence[tuple[int, Event]], install_id: str = MINE) -> None:
@@ -106,7 +91,7 @@ def ask(engine: Engine, now: int, hours: int) -> dict[str, Any]:
         return summarise(connection, MINE, now=now, hours=hours)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(seen=events, window=windows)
 def test_any_window_equals_a_plain_count(engine: Engine, seen: Seen, window: tuple[int, int]) -> None:
     """Whatever lies where, at an edge, in an hour or in a day, it is counted once, and another install's not at all."""

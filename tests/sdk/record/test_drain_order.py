@@ -16,19 +16,15 @@ from calos_telemetry.sdk.record import frames
 from calos_telemetry.sdk.record.drain import Drain
 from calos_telemetry.sdk.record.spool import Spool, spool_files
 from calos_telemetry.settings import Settings
-from calos_telemetry.store.database import open_sqlite
 from calos_telemetry.store.install_tables import books
-from calos_telemetry.store.migrate import INSTALL, TELEMETRY
 from calos_telemetry.store.tables import events
 
 RECORD = to_record(1_764_000_000_000, FeatureUsage(feature="pos"))
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_sqlite(tmp_path / "telemetry.db", TELEMETRY, INSTALL)
-    yield opened
-    opened.dispose()
+def engine(install_engine: Engine) -> Engine:
+    return install_engine
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import gzip
 import io
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,6 @@ from calos_telemetry.sdk.policy.decision import Policy
 from calos_telemetry.sdk.record.access_log import Malformed, open_log
 from calos_telemetry.sdk.record.log_import import Imported, LogImport
 from calos_telemetry.settings import Settings
-from calos_telemetry.store.database import open_sqlite
-from calos_telemetry.store.migrate import INSTALL, TELEMETRY
 from calos_telemetry.store.tables import aggregates, events
 
 SAMPLE = Path(__file__).parents[4] / "shared/data/traffic/apache_access.log"
@@ -34,10 +31,10 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def engine(home: Path) -> Iterator[Engine]:
-    engine = open_sqlite(home / "telemetry.db", TELEMETRY, INSTALL)
-    yield engine
-    engine.dispose()
+def engine(home: Path, install_engine: Engine) -> Engine:
+    """Return a database on each engine, the file of SQLite in the home."""
+    del home
+    return install_engine
 
 
 def import_log(home: Path, engine: Engine, log: bytes, public_host: str = "shop.example") -> Imported:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, event, func, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select
+from tests.conftest import ENGINES, Open, empty
 
 from calos_telemetry.clock import MS_PER_DAY, MS_PER_HOUR, from_iso
 from calos_telemetry.contract.events import ApiRequest, ErrorEvent, Event, FeatureUsage
@@ -22,8 +22,7 @@ from calos_telemetry.sdk.record.storing import store_events
 from calos_telemetry.sdk.report.build import build_report
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.sdk.rollup.performance import read_histogram
-from calos_telemetry.store.database import open_sqlite, writing
-from calos_telemetry.store.migrate import INSTALL, TELEMETRY
+from calos_telemetry.store.database import writing
 from calos_telemetry.store.tables import aggregates, errors, features, performance
 from calos_telemetry.store.upserts import keep_newest
 
@@ -36,28 +35,17 @@ Rows = dict[str, set[tuple[Any, ...]]]
 _ids = count(1)
 
 
-def opened(path: Path) -> Engine:
-    engine = open_sqlite(path, TELEMETRY, INSTALL)
-    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))  # for speed
-    engine.dispose()
-    return engine
-
-
-@pytest.fixture(scope="session")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], tuple[Engine, Engine]]]:
-    """Return what empties and gives the databases of an install and of a vendor."""
-    engines = tuple(opened(tmp_path_factory.mktemp("both") / "telemetry.db") for _ in range(2))
+@pytest.fixture(scope="session", params=ENGINES)
+def both(request: pytest.FixtureRequest, open_lasting: Open) -> Callable[[], tuple[Engine, Engine]]:
+    """Return what empties and gives the databases of an install and of a vendor, on each engine."""
+    install, vendor = open_lasting(request.param), open_lasting(request.param)
 
     def emptied() -> tuple[Engine, Engine]:
-        for engine in engines:
-            with writing(engine) as connection:
-                for table in (*TELEMETRY.metadata.sorted_tables, *INSTALL.metadata.sorted_tables):
-                    connection.execute(table.delete())
-        return engines[0], engines[1]
+        empty(install)
+        empty(vendor)
+        return install, vendor
 
-    yield emptied
-    for engine in engines:
-        engine.dispose()
+    return emptied
 
 
 @pytest.fixture

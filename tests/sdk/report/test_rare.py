@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, event, select
+from sqlalchemy import Engine, select
+from tests.conftest import ENGINES, Open, empty
 
 from calos_telemetry.contract.events import ApiRequest, ErrorEvent, Event
 from calos_telemetry.contract.histogram import Histogram, merge, unpack
@@ -20,9 +21,8 @@ from calos_telemetry.sdk.report.build import build_report
 from calos_telemetry.sdk.report.rare import RARE
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.sdk.rollup.performance import read_histogram
-from calos_telemetry.store.database import open_sqlite, writing
+from calos_telemetry.store.database import writing
 from calos_telemetry.store.install_tables import sightings
-from calos_telemetry.store.migrate import INSTALL, TELEMETRY
 from calos_telemetry.store.tables import aggregates, performance
 
 INSTALL_ID = "ab" * 16
@@ -109,14 +109,10 @@ class Side:
         return {getattr(row, field): getattr(row, name) for row in self.vendor.values() if isinstance(row, kind)}
 
 
-@pytest.fixture(scope="session")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """Open one database for all examples."""
-    engine = open_sqlite(tmp_path_factory.mktemp("rare") / "telemetry.db", TELEMETRY, INSTALL)
-    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))  # for speed
-    engine.dispose()
-    yield engine
-    engine.dispose()
+@pytest.fixture(scope="session", params=ENGINES)
+def opened(request: pytest.FixtureRequest, open_lasting: Open) -> Engine:
+    """Open one database for all examples, on each engine."""
+    return open_lasting(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -124,9 +120,7 @@ def make(opened: Engine) -> Callable[[], Side]:
     """Return what makes an empty install."""
 
     def make() -> Side:
-        with writing(opened) as connection:
-            for table in (*TELEMETRY.metadata.sorted_tables, *INSTALL.metadata.sorted_tables):
-                connection.execute(table.delete())
+        empty(opened)
         return Side(opened)
 
     return make

@@ -1,18 +1,17 @@
 """Databases and events for the rollup tests."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, select
+from sqlalchemy import Engine, select
 
 from calos_telemetry.contract.counters import OF_ROWS
 from calos_telemetry.sdk.record.storing import store_events
 from calos_telemetry.sdk.rollup.batch import Stored
-from calos_telemetry.store.database import open_database, writing
-from calos_telemetry.store.migrate import INSTALL, TELEMETRY
-from calos_telemetry.store.tables import aggregates, buckets, errors, events, features, performance, sessions, user_days
-from tests.conftest import ENGINES
+from calos_telemetry.store.database import writing
+from calos_telemetry.store.tables import aggregates, errors, events, features, performance, sessions, user_days
+from tests.conftest import ENGINES, Open, empty
 
 INSTALL_ID = "ab" * 16
 Rows = dict[str, set[tuple[Any, ...]]]
@@ -43,16 +42,9 @@ def engine(install_engine: Engine) -> Engine:
 
 
 @pytest.fixture(scope="session", params=ENGINES)
-def rollup_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def rollup_engine(request: pytest.FixtureRequest, open_lasting: Open) -> Engine:
     """Return one database for many examples, on each engine."""
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
-    path = tmp_path_factory.mktemp("rollup") / "telemetry.db"
-    engine = open_database(url, path, TELEMETRY, INSTALL, schema="rollup")
-    if url is None:
-        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))  # for speed
-    engine.dispose()
-    yield engine
-    engine.dispose()
+    return open_lasting(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +52,7 @@ def store(rollup_engine: Engine) -> Store:
     """Store batches in an emptied database, one transaction each, and return what is in it then."""
 
     def stored(batches: Sequence[Sequence[Stored]]) -> Rows:
-        with writing(rollup_engine) as connection:
-            for table in (*TELEMETRY.metadata.sorted_tables, *INSTALL.metadata.sorted_tables):
-                if table is not buckets:
-                    connection.execute(table.delete())
+        empty(rollup_engine)
         for batch in batches:
             with writing(rollup_engine) as connection:
                 store_events(connection, INSTALL_ID, batch)
