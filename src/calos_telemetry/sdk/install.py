@@ -38,6 +38,7 @@ from calos_telemetry.sdk.report.check import Finding, check_ledger
 from calos_telemetry.sdk.report.ledger import Entry, Ledger
 from calos_telemetry.settings import Settings
 from calos_telemetry.store.database import open_database
+from calos_telemetry.store.faults import problem
 from calos_telemetry.store.install_tables import books
 from calos_telemetry.store.migrate import INSTALL, TELEMETRY
 from calos_telemetry.store.salvage import corrupt_files, heal, open_or_begin
@@ -104,7 +105,9 @@ class Install:
         return drain.run(patience=patience)
 
     def database_problem(self) -> str | None:
-        """Return a sentence about databases that had to be set aside, if any."""
+        """Return what is wrong with the database, or which had to be set aside, in a sentence; ``None`` when all is well."""
+        if wrong := problem(self.engine, TELEMETRY.metadata, INSTALL.metadata):
+            return wrong
         aside = corrupt_files(self._file)
         names = ", ".join(file.name for file in aside)
         return f"{names} could not be read any more and was set aside: look at it, or delete it" if aside else None

@@ -18,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from calos_telemetry.errors import StoreError
 from calos_telemetry.forks import gate
 from calos_telemetry.private_files import ensure_directory
+from calos_telemetry.store.faults import reason, remedy
 from calos_telemetry.store.migrate import Schema, file_lock, migrate
 from calos_telemetry.store.transactions import writing
 
@@ -45,7 +46,7 @@ def open_sqlite(path: Path, *schemas: Schema, busy_seconds: float = BUSY_SECONDS
         migrate_sqlite(engine, path, *schemas)
     except DatabaseError as error:
         engine.dispose()
-        raise StoreError(f"{path} cannot be used as a database ({error.orig}): move it aside or restore it") from None
+        raise StoreError(f"{path} cannot be used as a database ({reason(error)}): {remedy(error)}") from None
     except StoreError:
         engine.dispose()
         raise

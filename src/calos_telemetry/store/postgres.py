@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from calos_telemetry.errors import SettingsError, StoreError
+from calos_telemetry.store.faults import reason, remedy
 from calos_telemetry.store.migrate import Schema, migrate
 from calos_telemetry.store.transactions import lock_number
 
@@ -45,7 +46,7 @@ def open_postgres(url: str, *schemas: Schema, schema: str = SCHEMA, busy_seconds
             migrate(engine, tables, exclusive=lambda: _exclusive(engine, schema))
     except SQLAlchemyError as error:
         engine.dispose()
-        raise StoreError(f"{shown(address)} cannot be used as a database: {reason(error)}") from None
+        raise StoreError(f"{shown(address)} cannot be used as a database ({reason(error)}): {remedy(error)}") from None
     except StoreError:
         engine.dispose()
         raise
@@ -56,12 +57,6 @@ def open_postgres(url: str, *schemas: Schema, schema: str = SCHEMA, busy_seconds
 def shown(url: URL) -> str:
     """Return where a database is, without the password."""
     return f"PostgreSQL {url.database or ''} at {url.host or 'localhost'}:{url.port or 5432}"
-
-
-def reason(error: SQLAlchemyError) -> str:
-    """Return the first line of what the server or the driver said."""
-    said = str(getattr(error, "orig", None) or error).strip()
-    return said.splitlines()[0].removesuffix(".") if said else type(error).__name__
 
 
 def _address(url: str) -> URL:
