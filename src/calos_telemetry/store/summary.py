@@ -6,7 +6,8 @@ events: exact at the edges, fast in the middle (``docs/decisions/0030-summary.md
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection
@@ -75,30 +76,29 @@ def _counted(connection: Connection, install_id: str, window: Window, parts: Par
     tally_rollups.add_hours(connection, install_id, window, tally)
     for edge in window.edges():
         tally_events.add_measured(connection, parts, edge, tally)
-    kept = sum(tally_events.add_counts(connection, parts, some, tally) for some in window.beside_days())
+    from_events = window.beside_days()
+    for some in from_events:
+        tally_events.add_counts(connection, parts, some, tally)
     for day in tally_rollups.days_with_untimed(connection, install_id, widened(window.whole, MS_PER_DAY)):
-        in_whole_days = window.days.start <= day.start < window.days.end
         some = Range(max(day.start, window.whole.start), min(day.end, window.whole.end))
-        untimed = tally_events.add_untimed(connection, parts, some, tally, counted=in_whole_days)
-        kept -= 0 if in_whole_days else untimed
-    return tally, [*_missing(connection, install_id, window, parts, kept), *_old(connection, install_id, window)]
+        in_whole_days = window.days.start <= day.start < window.days.end
+        tally_events.add_untimed(connection, parts, some, tally, counted=in_whole_days)
+        from_events += [some] if in_whole_days else []
+    return tally, [*_thinned(connection, install_id, from_events), *_old(connection, install_id, window)]
 
 
-def _missing(connection: Connection, install_id: str, window: Window, parts: Parts, kept: int) -> list[str]:
-    """Say how many events were counted but not kept, where the window needs them."""
-    counted = 0
-    for some in window.beside_days():
-        hours = widened(some, MS_PER_HOUR)
-        counted += tally_rollups.timed_requests(connection, install_id, hours)
-        for beside in (Range(hours.start, some.start), Range(some.end, hours.end)):
-            kept += tally_events.timed_requests(connection, parts, beside)
-    if kept >= counted:
+def _thinned(connection: Connection, install_id: str, from_events: Iterable[Range]) -> list[str]:
+    """Say which days that were read from their events keep a sample of them only."""
+    counted: Counter[str] = Counter()
+    for some in from_events:
+        counted.update(tally_rollups.rows_of_days(connection, install_id, widened(some, MS_PER_DAY)))
+    kept, thinned = counted["kept_events"], counted["thinned_events"]
+    if not thinned:
         return []
-    how_many = f"under load {counted - kept} of {counted} requests were counted without being kept"
-    which = (
-        "features, failures and countries of days that lie in the window in part, and all of its first and last hour"
-    )
-    return [f"{how_many}: {which}, are counted from those that were kept"]
+    sample = f"{kept} of {kept + thinned} events are kept of days under heavy load that lie in the window in part"
+    return [
+        f"{sample}: their features, failures and countries, and all of the first and last hour, are counted from those"
+    ]
 
 
 def _old(connection: Connection, install_id: str, window: Window) -> list[str]:

@@ -46,21 +46,17 @@ def read_parts(connection: Connection, install_id: str) -> Parts:
     return {number: Part(kind, json.loads(data)) for number, kind, data in connection.execute(query)}
 
 
-def add_counts(connection: Connection, parts: Parts, some: Range, tally: Tally) -> int:
-    """Add what is counted by the day only, of a part of a day; return how many requests were among it."""
+def add_counts(connection: Connection, parts: Parts, some: Range, tally: Tally) -> None:
+    """Add what is counted by the day only, of a part of a day."""
     row = event_rows.c
     query = select(row.part, row.client, func.count()).where(*_within(some)).group_by(row.part, row.client)
-    requests = 0
     for number, client, count in connection.execute(query).all():
         part = parts.get(number)
         if part is None:
             continue
-        if part.event_type == _REQUEST:
-            requests += count
-            if client is not None and "country" in parts[client].fields:
-                tally.countries[parts[client].fields["country"]] += count
+        if part.event_type == _REQUEST and client is not None and "country" in parts[client].fields:
+            tally.countries[parts[client].fields["country"]] += count
         _count(part, count, tally)
-    return requests
 
 
 def _count(part: Part, count: int, tally: Tally) -> None:
@@ -73,24 +69,21 @@ def _count(part: Part, count: int, tally: Tally) -> None:
         tally.failures[f"{fields.get('name', '')}:{fields.get('error') or 'other'}"] += count
 
 
-def add_untimed(connection: Connection, parts: Parts, some: Range, tally: Tally, *, counted: bool) -> int:
-    """Add requests without a duration, which no table adds up; return how many there were.
+def add_untimed(connection: Connection, parts: Parts, some: Range, tally: Tally, *, counted: bool) -> None:
+    """Add requests without a duration, which no table adds up.
 
     ``counted`` says that counters of whole days have them already.
     """
     row = event_rows.c
     hour = (row.created_at - row.created_at % MS_PER_HOUR).label("hour")
     query = select(hour, row.part, func.count()).where(*_within(some), row.duration_us.is_(None))
-    untimed = 0
     for start, number, count in connection.execute(query.group_by(hour, row.part)):
         part = parts.get(number)
         if part is None or part.event_type != _REQUEST:
             continue
-        untimed += count
         tally.of_requests(part.route).count += count
         if not counted:
             tally.count_requests(part.route, start // MS_PER_HOUR % _HOURS_PER_DAY, count)
-    return untimed
 
 
 def add_measured(connection: Connection, parts: Parts, some: Range, tally: Tally) -> None:
@@ -124,14 +117,6 @@ def _add_operations(connection: Connection, parts: Parts, some: Range, tally: Ta
             into.add(1, 1, measured.duration_us, {bucket_of(measured.duration_us): 1})
         else:
             into.add(measured.count, measured.count, measured.total_us, measured.buckets)
-
-
-def timed_requests(connection: Connection, parts: Parts, some: Range) -> int:
-    """Return how many requests with a duration are kept of a range."""
-    row = event_rows.c
-    query = select(row.part, func.count(row.duration_us)).where(*_within(some)).group_by(row.part)
-    requests = frozenset(_of(parts, _REQUEST))
-    return sum(count for number, count in connection.execute(query) if number in requests)
 
 
 def first_date(connection: Connection) -> str | None:

@@ -54,10 +54,12 @@ def add_hours(connection: Connection, install_id: str, window: Window, tally: Ta
             tally.of_operation(Operation(metric, path)).add(count, count, total, _histogram(histogram))
 
 
-def timed_requests(connection: Connection, install_id: str, hours: Range) -> int:
-    """Return how many requests of whole hours have a duration."""
-    query = select(func.sum(performance.c.count)).where(*_periods(install_id, hours))
-    return int(connection.scalar(query.where(performance.c.metric == _REQUEST)) or 0)
+def rows_of_days(connection: Connection, install_id: str, days: Range) -> dict[str, int]:
+    """Return of how many events of whole days there are rows, and how many are only counted."""
+    column = aggregates.c
+    mine = column.install_id == install_id, _dates(days), column.counter.in_(("kept_events", "thinned_events"))
+    query = select(column.counter, func.sum(column.value)).where(*mine).group_by(column.counter)
+    return {counter: int(value) for counter, value in connection.execute(query)}
 
 
 def days_with_untimed(connection: Connection, install_id: str, days: Range) -> Iterator[Range]:
