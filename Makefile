@@ -16,9 +16,10 @@ check: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv-bench/ready
+bench: .venv-bench/ready .venv/ready
 	.venv-bench/bin/python benchmarks/obfuscation.py
 	.venv-bench/bin/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/store.py
 
 docs: .venv/ready
 	$(BIN)/calos-telemetry dictionary --format markdown > docs/dictionary.md
