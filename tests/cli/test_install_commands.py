@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -97,6 +98,20 @@ def test_reports_of_an_install_that_sent_none(operator: Operator) -> None:
     assert "there is no report 7" in operator.complaint("report", "show", "7")
     assert "no receipt for report 7" in operator.complaint("report", "evidence", "7", "--to", str(operator.home))
     assert "CALOS_VENDOR_KEY" in operator.complaint("report", "check")
+
+
+def test_the_next_report_is_shown_and_stays_here(operator: Operator, running: Telemetry) -> None:
+    """As bytes of JSON, indented, and with what is known about it; the ledger is as empty as before."""
+    running.flush()
+    shown = json.loads(operator.run("report", "next"))
+    pretty = operator.run("report", "next", "--pretty")
+    described = operator.json("report", "next")
+    for content in (shown, json.loads(pretty), described["content"]):
+        assert [row["feature"] for row in content["telemetry"]["features"]] == ["pos_transaction"]
+    assert pretty.startswith('{\n  "v": 1,')
+    assert (described["number"], described["state"], described["rows"]) == (1, "sealed", described["rows"])
+    assert described["rows"] > 0
+    assert operator.json("report", "list") == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can take a directory from itself")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
+import msgspec
 
 from calos_telemetry.cli.opening import opened_install
 from calos_telemetry.cli.printing import as_json
@@ -13,7 +15,7 @@ from calos_telemetry.clock import to_iso
 from calos_telemetry.contract.report import inflate
 from calos_telemetry.contract.signing import b64decode, public_pem
 from calos_telemetry.errors import CalosTelemetryError, SettingsError
-from calos_telemetry.sdk.report.ledger import Entry
+from calos_telemetry.sdk.report.ledger import QUARANTINED, Entry
 
 _RECIPE = """\
 In {directory}, without any code of ours:
@@ -47,12 +49,42 @@ def list_(in_json: bool, limit: int) -> None:
         click.echo(f"{entry.number:5}  {to_iso(entry.sealed_at)}  {entry.state:12}  {size}  sha256 {entry.digest}")
 
 
+_FORMS = (
+    click.option("--raw", "form", flag_value="raw", help="Write the frozen bytes (gzip) to standard output."),
+    click.option("--pretty", "form", flag_value="pretty", help="Indent it for people."),
+    click.option("--json", "form", flag_value="json", help="Print JSON: what is known about it, and what it says."),
+)
+
+
+def _with_forms(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_FORMS):
+        command = option(command)
+    return command
+
+
+@report.command(name="next")
+@_with_forms
+def next_(form: str | None) -> None:
+    """Print what would be sent now, byte for byte; nothing is sealed or sent.
+
+    Of what is printed only the moment of sealing is another one when it goes, and whatever was recorded until then.
+
+    Example: calos-telemetry report next --pretty
+    """
+    with opened_install() as install:
+        entry, send = install.upcoming(), install.policy.send()
+    kind = f"a report of {entry.rows} rows" if entry.rows else "a license check without telemetry"
+    fate = entry.outcome if entry.state == QUARANTINED else send.reason
+    click.echo(f"{kind}, {len(entry.body)} bytes, sha256 {entry.digest}; {fate}", err=True)
+    _print(entry, form)
+
+
 @report.command()
 @click.argument("number", type=int)
-@click.option("--raw", is_flag=True, help="Write the frozen bytes (gzip) to standard output.")
-@click.option("--receipt", "what", flag_value="receipt", help="Print the text of the receipt, as it was signed.")
-@click.option("--signature", "what", flag_value="signature", help="Print the signature of the receipt, base64url.")
-def show(number: int, raw: bool, what: str | None) -> None:
+@_with_forms
+@click.option("--receipt", "form", flag_value="receipt", help="Print the text of the receipt, as it was signed.")
+@click.option("--signature", "form", flag_value="signature", help="Print the signature of the receipt, base64url.")
+def show(number: int, form: str | None) -> None:
     """Print what report NUMBER says, byte for byte.
 
     Example: calos-telemetry report show 3
@@ -61,12 +93,23 @@ def show(number: int, raw: bool, what: str | None) -> None:
         entry = install.ledger.entry(number)
     if entry is None:
         raise SettingsError(f"there is no report {number}: `calos-telemetry report list` names those there are")
-    if raw:
-        sys.stdout.buffer.write(entry.body)
-    elif what is not None:
-        click.echo(_part_of_receipt(entry, what), nl=False)
+    if form in {"receipt", "signature"}:
+        click.echo(_part_of_receipt(entry, form), nl=False)
     else:
-        click.echo(inflate(entry.body).decode())
+        _print(entry, form)
+
+
+def _print(entry: Entry, form: str | None) -> None:
+    plain = inflate(entry.body)
+    match form:
+        case "raw":
+            sys.stdout.buffer.write(entry.body)
+        case "pretty":
+            click.echo(msgspec.json.format(plain, indent=2))
+        case "json":
+            click.echo(as_json({**_described(entry), "content": msgspec.Raw(plain)}))
+        case _:
+            click.echo(plain)
 
 
 @report.command()
@@ -92,7 +135,8 @@ def check(in_json: bool) -> None:
 @report.command()
 @click.argument("number", type=int)
 @click.option("--to", "directory", type=click.Path(path_type=Path), required=True, help="The directory to write to.")
-def evidence(number: int, directory: Path) -> None:
+@click.option("--json", "in_json", is_flag=True, help="Print JSON.")
+def evidence(number: int, directory: Path, in_json: bool) -> None:
     """Write report NUMBER, its receipt and the vendor's key to a directory, to be checked without our code.
 
     Example: calos-telemetry report evidence 3 --to /tmp/evidence
@@ -114,7 +158,8 @@ def evidence(number: int, directory: Path) -> None:
             (directory / name).write_bytes(content)
     except OSError as error:
         raise SettingsError(f"{directory} cannot be written ({error.strerror}): give another one with --to") from None
-    click.echo(_RECIPE.format(directory=directory))
+    written = {"directory": str(directory), "files": list(files)}
+    click.echo(as_json(written) if in_json else _RECIPE.format(directory=directory))
 
 
 def _why_no_receipt(entry: Entry) -> str:
@@ -123,7 +168,7 @@ def _why_no_receipt(entry: Entry) -> str:
     return f"report {entry.number} has no receipt: it is {entry.state}"
 
 
-def _part_of_receipt(entry: Entry, what: str) -> str:
+def _part_of_receipt(entry: Entry, what: str | None) -> str:
     if entry.receipt is None:
         raise SettingsError(_why_no_receipt(entry))
     return entry.receipt.text if what == "receipt" else entry.receipt.signature

@@ -130,6 +130,10 @@ class Install:
         """Verify the license now and send what is new, if the policy allows it."""
         return self.verifier.verify(with_telemetry=self.policy.send().allowed, books=self.books())
 
+    def upcoming(self) -> Entry:
+        """Return the exchange that :meth:`verify` would begin with now: the very bytes; nothing is sealed or sent."""
+        return self.verifier.upcoming(with_telemetry=self.policy.send().allowed, books=self.books())
+
     def verify_if_due(self) -> Outcome | None:
         """Verify when the cadence says so; ``None`` when it is not time yet."""
         return self.verify() if self.verifier.due(now_ms()) else None

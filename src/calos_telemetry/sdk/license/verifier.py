@@ -36,7 +36,7 @@ from calos_telemetry.sdk.license.transport import Transport
 from calos_telemetry.sdk.record.storing import last_revision
 from calos_telemetry.sdk.report.build import build_report
 from calos_telemetry.sdk.report.exit_gate import without_suspects
-from calos_telemetry.sdk.report.ledger import QUARANTINED, SEALED, Entry, Ledger, Position
+from calos_telemetry.sdk.report.ledger import QUARANTINED, SEALED, Build, Entry, Ledger, Position
 from calos_telemetry.settings import Settings
 
 __all__ = ["Outcome", "Verifier"]
@@ -102,6 +102,14 @@ class Verifier:
                 return Outcome(ok=False, sentence=_BUSY)
             return self._verify(_Run(keys, self._root, books, with_telemetry))
 
+    def upcoming(self, *, with_telemetry: bool, books: Books) -> Entry:
+        """Return the exchange that a verification would begin with now; what is not sealed yet is not sealed by this."""
+        if with_telemetry and (waiting := self._waiting_report()) is not None:
+            return waiting
+        if with_telemetry and self._has_news():
+            return self._ledger.rehearse(self._builds(books), now_ms())
+        return self._waiting_check() or self._ledger.rehearse([self._request(_nothing)], now_ms())
+
     def _verify(self, run: _Run) -> Outcome:
         waiting = self._waiting_report()
         if waiting is not None and not run.with_telemetry:
@@ -145,17 +153,25 @@ class Verifier:
         """Seal a report; where the exit gate keeps it here, seal another one of the rows nobody objects to."""
         for entry in self._ledger.pending():
             self._ledger.withdraw(entry, "a report takes its place")
-        if not self._kept_already():
-            sealed = self._seal(lambda connection, position: self._build(connection, position, run.books))
+        *whole, clean = self._builds(run.books)
+        for build in whole:
+            sealed = self._ledger.seal(build, now_ms())
             if sealed.state != QUARANTINED:
                 return sealed
+        return self._ledger.seal(clean, now_ms())
 
-        def build_clean(connection: Connection, position: Position) -> Report | None:
-            report = self._build(connection, position, run.books)
-            clean = without_suspects(report) if report else None
-            return clean if clean and clean.rows() else None
+    def _builds(self, books: Books) -> list[Build]:
+        """Return how the next report is built: whole, and then without the rows that the exit gate objects to."""
 
-        return self._seal(build_clean)
+        def whole(connection: Connection, position: Position) -> Report | None:
+            return self._build(connection, position, books)
+
+        def clean(connection: Connection, position: Position) -> Report | None:
+            report = whole(connection, position)
+            cleaned = without_suspects(report) if report else None
+            return cleaned if cleaned and cleaned.rows() else None
+
+        return [self._request(build) for build in ((clean,) if self._kept_already() else (whole, clean))]
 
     def _kept_already(self) -> bool:
         """Whether the exit gate has kept a report up to the last change: one and the same need not be kept twice."""
@@ -164,20 +180,25 @@ class Verifier:
 
     def _alone(self) -> Entry:
         """Return a license check without telemetry: the one that waits, while it still says what holds, or a new one."""
+        waiting = self._waiting_check()
+        if waiting is not None:
+            return waiting
         for entry in self._ledger.pending():
             if entry.rows == 0:
-                if _license_part_of(entry) == self._license_part():
-                    return entry
                 self._ledger.withdraw(entry, "the license or the product changed")
-        return self._seal(lambda _connection, _position: None)
+        return self._ledger.seal(self._request(_nothing), now_ms())
 
-    def _seal(self, build: Callable[[Connection, Position], Report | None]) -> Entry:
+    def _waiting_check(self) -> Entry | None:
+        waiting = (entry for entry in self._ledger.pending() if entry.rows == 0)
+        return next((entry for entry in waiting if _license_part_of(entry) == self._license_part()), None)
+
+    def _request(self, telemetry: Callable[[Connection, Position], Report | None]) -> Build:
         part = self._license_part()
 
         def request(connection: Connection, position: Position) -> VerifyRequest:
-            return VerifyRequest(v=VERSION, license=part, telemetry=build(connection, position))
+            return VerifyRequest(v=VERSION, license=part, telemetry=telemetry(connection, position))
 
-        return self._ledger.seal(request, now_ms())
+        return request
 
     def _build(self, connection: Connection, position: Position, books: Books) -> Report | None:
         return build_report(
@@ -221,6 +242,10 @@ class Verifier:
     def _keep_plan(self, plan: Plan) -> None:
         plan = msgspec.structs.replace(plan, about=self._standing.key().proof)
         private_files.write(self._settings.home / "plan.json", msgspec.json.encode(plan))
+
+
+def _nothing(_connection: Connection, _position: Position) -> None:
+    """Build no report."""
 
 
 def _license_part_of(entry: Entry) -> LicensePart:

@@ -7,7 +7,7 @@ gate kept it here).  Only a sealed exchange changes its state, and its bytes nev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,25 +79,38 @@ class Ledger:
         What the exit gate objects to is kept as ``quarantined`` and never becomes pending.
         """
         with writing(self._engine) as connection:
-            position = self._position(connection)
-            request = build(connection, position)
-            body = freeze(request)
-            objections = sorted(set(findings(body)))
-            report = request.telemetry
-            row = {
-                "number": position.number,
-                "digest": digest(body),
-                "body": body,
-                "rows": report.rows() if report else 0,
-                "from_revision": position.from_revision,
-                "to_revision": report.to_revision if report else position.from_revision,
-                "state": QUARANTINED if objections else SEALED,
-                "sealed_at": now,
-                "attempts": 0,
-                "outcome": f"kept here by the exit gate: {'; '.join(objections)}" if objections else None,
-            }
-            connection.execute(insert(reports), row)
-            return _entry(connection.execute(select(reports).where(reports.c.number == position.number)).one())
+            return self._seal(connection, build, now)
+
+    def rehearse(self, builds: Iterable[Build], now: int) -> Entry:
+        """Return what sealing one after the other would come to, up to the first that may leave; nothing of it is kept."""
+        with self._engine.connect().execution_options(calos_write=True) as connection:
+            for build in builds:
+                entry = self._seal(connection, build, now)
+                if entry.state == SEALED:
+                    break
+            connection.rollback()
+        return entry
+
+    def _seal(self, connection: Connection, build: Build, now: int) -> Entry:
+        position = self._position(connection)
+        request = build(connection, position)
+        body = freeze(request)
+        objections = sorted(set(findings(body)))
+        report = request.telemetry
+        row = {
+            "number": position.number,
+            "digest": digest(body),
+            "body": body,
+            "rows": report.rows() if report else 0,
+            "from_revision": position.from_revision,
+            "to_revision": report.to_revision if report else position.from_revision,
+            "state": QUARANTINED if objections else SEALED,
+            "sealed_at": now,
+            "attempts": 0,
+            "outcome": f"kept here by the exit gate: {'; '.join(objections)}" if objections else None,
+        }
+        connection.execute(insert(reports), row)
+        return _entry(connection.execute(select(reports).where(reports.c.number == position.number)).one())
 
     def pending(self) -> list[Entry]:
         """Return the exchanges that wait to be sent, oldest first: at most one report, and one mere check."""
