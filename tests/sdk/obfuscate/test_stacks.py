@@ -208,6 +208,30 @@ TRACES = {
         ),
         "thread 'main' panicked at: no user [EMAIL]\nmain:shop::load:5",
     ),
+    "ruby, uncaught": (
+        (
+            "/home/bob/app/cart.rb:12:in `total': undefined method `x' for bob@example.com (NoMethodError)\n"
+            "\tfrom /home/bob/app/till.rb:31:in `close'\n"
+        ),
+        "NoMethodError: undefined method `x' for [EMAIL]\ncart:total:12\ntill:close:31",
+    ),
+    "python, a group": (
+        (
+            '  + Exception Group Traceback (most recent call last):\n  |   File "/home/bob/jobs.py", line 7, in run\n'
+            "  |     async with group:\n  | ExceptionGroup: 1 failed (1 sub-exception)\n  +-+---------------- 1 ----------------\n"
+            '    | Traceback (most recent call last):\n    |   File "/home/bob/jobs.py", line 3, in one\n    |     raise X\n'
+            "    | ValueError: bob@example.com\n    +------------------------------------\n"
+        ),
+        "ExceptionGroup: 1 failed (1 sub-exception)\njobs:run:7",
+    ),
+    "lua": (
+        "lua: no bob@example.com\nstack traceback:\n\t/home/bob/pos.lua:7: in function 'total'\n\t[C]: in ?\n",
+        "lua: no [EMAIL]\npos:?total?:7",
+    ),
+    "perl": (
+        'Error: no bob@example.com\n\tmain::close("bob", 42) called at /home/bob/till.pl line 20\n',
+        "Error: no [EMAIL]\ntill:main::close:20",
+    ),
 }
 
 

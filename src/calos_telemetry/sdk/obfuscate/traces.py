@@ -1,4 +1,4 @@
-"""Stack traces that arrive as text: Python, Java, Kotlin, JavaScript, Go, Ruby, PHP, C#, Dart, Rust, Elixir, Swift."""
+"""Stack traces that arrive as text: Python, Java, Kotlin, JavaScript, Go, Ruby, PHP, C#, Dart, Rust, Elixir, Swift, Lua, Perl."""
 
 from __future__ import annotations
 
@@ -49,6 +49,8 @@ _KINDS: Final = tuple(
         rf"(?P<name>[\w$.<>/* ()\[\]-]{{0,200}}?)@{_PLACE}",  # JavaScript in Gecko and WebKit
         _RUBY,
         _ELIXIR,
+        rf"\t{_FILE}:{_LINE}: in (?:\w{{1,12}} )?(?P<name>'[^'\n]{{1,100}}'|<[^>\n]{{1,200}}>|main chunk|upvalue|\?)",  # Lua
+        rf"\t(?P<name>[\w:]{{1,200}})\([^\n]{{0,400}}\) called at {_FILE} line {_LINE}",  # Perl
         rf"\s*\d{{1,3}}\s+(?P<file>[\w.-]{{1,80}})\s+0x[0-9a-f]{{6,16}} (?P<name>.{{1,200}}?) \+ {_LINE}",  # Swift
     )
 )
@@ -60,6 +62,9 @@ _RUST_CALL: Final = re.compile(r"\s*\d{1,4}:\s+(?:0x[0-9a-f]{4,16} - )?(?P<name>
 _RUST_PLACE: Final = re.compile(rf"\s+at {_FILE}:(?P<line>\d{{1,9}})(?::\d{{1,9}})?\s*$")
 
 _PYTHON: Final = "Traceback (most recent call last)"
+_GROUP: Final = "Exception Group " + _PYTHON
+_MEMBERS: Final = re.compile(r"\s*\+-\+-")
+_BOX: Final = re.compile(r"\s*[|+] ")
 _BETWEEN: Final = ("During handling of", "The above exception", _PYTHON)
 _ERROR: Final = re.compile(
     r"\b[A-Za-z][\w.$\\:]{0,200}(?:Error|Exception|Failure|Fault|Throwable|Interrupt|Warning|Abort|Timeout|NotFound|Exit)\b"
@@ -67,6 +72,9 @@ _ERROR: Final = re.compile(
 )
 _CAUSE: Final = re.compile(r"\s*(?:Caused by|Suppressed|Wrapped by|--->)")
 _RUST_PANIC: Final = re.compile(r"(thread '[^']{0,100}'(?: \(\d+\))? panicked at) (?!')[^\n]{1,300}?:\d+:\d+:$")
+_RUBY_RAISED: Final = re.compile(
+    r"in [`'][^`'\n]{1,200}': (?P<said>[^\n]{0,800}) \((?P<kind>[A-Z]\w{0,80}(?:::\w{1,80}){0,6})\)\s*$"
+)
 _PLACE_IN_TEXT: Final = re.compile(
     r" in (?:/|[A-Za-z]:\\)\S{1,300}(?::\d+| on line \d+)|, (?:\S{0,300}/)?\w+\.rs:\d+:\d+$"
 )
@@ -100,16 +108,26 @@ def read_trace(text: str) -> tuple[str, list[Frame]]:
 
 
 def _read_python(lines: list[str]) -> tuple[str, list[Frame]]:
-    """Python prints the innermost frame and the exception last; of several tracebacks the last one is what was raised."""
+    """Python prints the innermost frame and the exception last; of several tracebacks the last one is what was raised.
+
+    The members of a group stand behind it, each with a traceback of its own.
+    """
+    lines = _without_members(lines)
     start = max(number for number, line in enumerate(lines) if _PYTHON in line)
     frames = [(number, frame) for number, frame in _read_frames(lines[start:]) if frame is not None]
     raised = ""
     for line in lines[start + (frames[-1][0] if frames else 0) + 1 :]:
-        plain = line.lstrip("|+ -") if line.lstrip().startswith("|") else line
+        plain = _BOX.sub("", line, count=1)
         if plain and not plain[0].isspace() and not plain.startswith(_BETWEEN):
             raised = plain
             break
     return raised or "Traceback", [frame for _, frame in reversed(frames)]
+
+
+def _without_members(lines: list[str]) -> list[str]:
+    if not any(_GROUP in line for line in lines):
+        return lines
+    return lines[: next((number for number, line in enumerate(lines) if _MEMBERS.match(line)), len(lines))]
 
 
 def _read_frames(lines: list[str]) -> Iterator[tuple[int, Frame]]:
@@ -172,7 +190,10 @@ def _without_ending(file: str) -> str:
 
 
 def _exception_of(lines: list[str], first_frame: int) -> str:
-    """Return the first line before the frames that names an error; else the first line with anything on it."""
+    """Return the first line before the frames that names an error; else the first line with anything on it.
+
+    Ruby says what was raised on the line of the first frame.
+    """
     header = [line.strip() for line in lines[:first_frame] if line.strip()]
     for number, line in enumerate(header):
         if _ERROR.search(line):
@@ -180,7 +201,10 @@ def _exception_of(lines: list[str], first_frame: int) -> str:
             if panicked and number + 1 < len(header):
                 line = f"{panicked[1]}: {header[number + 1]}"  # noqa: PLW2901  Rust says what happened on the next line
             return _PLACE_IN_TEXT.sub("", line)
-    return header[0] if header else "Exception"
+    if header:
+        return header[0]
+    raised = _RUBY_RAISED.search(lines[first_frame]) if first_frame < len(lines) else None
+    return f"{raised['kind']}: {raised['said']}" if raised else "Exception"
 
 
 def _first_section(lines: list[str], frames: list[tuple[int, Frame]]) -> list[Frame]:

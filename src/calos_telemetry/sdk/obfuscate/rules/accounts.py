@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from calos_telemetry.sdk.obfuscate.opaque import is_opaque
 from calos_telemetry.sdk.obfuscate.placeholders import USER
 from calos_telemetry.sdk.obfuscate.rules.rule import LETTER, WIDE, Rule
 from calos_telemetry.sdk.obfuscate.words import is_wordy
@@ -39,6 +40,7 @@ _FUNCTION_WORDS: Final = frozenset(
     "this to us was were with without your you who which name names user users id invalid unknown illegal all each".split(),
 )
 _UUID: Final = r"[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}"
+_IS_UUID: Final = re.compile(_UUID)
 _SMALL_DIGITS: Final = 3  # a number below a thousand is a count or a choice, unless it is said to be a user's
 _LONGEST_ABBREVIATION: Final = 5  # blocked by CORS
 _RECORD: Final = re.compile(r"[A-Za-z]{2,12}[_-]-?\d[\d_-]*")  # job_1445144423722_0020: a thing, not a person
@@ -68,6 +70,16 @@ def _is_called_so(match: re.Match[str]) -> bool:
     return not (called or match["v"].isdigit()) and _is_person(match)
 
 
+def _is_number_of_person(match: re.Match[str]) -> bool:
+    """Take a number or a UUID for its place alone, a prefixed identifier (``usr_8Lz7vNmR``) for its shape too."""
+    value = match["v"]
+    return (
+        not value[0].isalpha()
+        or _IS_UUID.fullmatch(value) is not None
+        or (is_opaque(value) and _RECORD.fullmatch(value) is None)
+    )
+
+
 def _is_login(match: re.Match[str]) -> bool:
     """Beside a word that also stands in plain sentences only what no sentence has: a digit or a sign inside."""
     value = match["v"]
@@ -92,9 +104,10 @@ def _is_proper(match: re.Match[str]) -> bool:
 
 _ACTION: Final = (
     r"(?:authenticat\w{1,8}|passw(?:or)?d|login|logon|credentials?|sessions?|account|mailbox|inbox|profile|quotas?|access|invitation|tokens?"
-    r"|message|notification|verification|permissions?|enrol\w{1,8})(?: \w{1,24}){0,2} (?:for|of)|(?:logged|signed|log|sign|login|running|run|executing)(?: in| on| job| task)? as|(?:message|mail|payment|comment|login) from"
+    r"|director(?:y|ies)|folder|workspace|message|notification|verification|permissions?|enrol\w{1,8})(?: \w{1,24}){0,2} (?:for|of)|(?:logged|signed|log|sign|login|running|run|executing)(?: in| on| job| task)? as|(?:message|mail|payment|comment|login) from"
     r"|impersonat\w{1,4}|acting as|(?:created|updated|modified|deleted|requested|approved|locked|owned|uploaded|edited|submitted|rejected"
-    r"|cancell?ed|initiated|triggered|reported|signed|posted|sent|closed|started|stopped|executed|attempt|login|made|reviewed|paid|ordered) by:?"
+    r"|cancell?ed|initiated|triggered|scheduled|assigned|added|changed|invited|booked|confirmed|denied|issued|verified|deactivated|suspended|exported"
+    r"|recorded|filed|raised|granted|reported|signed|posted|sent|closed|started|stopped|executed|attempt|login|made|reviewed|paid|ordered) by:?"
     r"|roles? to|(?:assigned|granted|revoked|invited|sent|delivered|addressed|reply|denied) (?:to|from)|welcome(?: back)?,?|hello,?"
     r"|account|admin|member|subscriber|owner|author|imperson\w{1,6}"
 )
@@ -179,9 +192,10 @@ RULES: Final = (
         "user.number",
         USER,
         "the number of a person",
-        rf"(?i)\b({_PERSON})s?(_?ids?)?\b[^\d\[]{{0,24}}\[?([0-9a-f]{{8}}-|\d{{3}})",
-        rf"(?i)\b(?:{_PERSON})s?(?:_?ids?)?\b(?:[ _-]?(?:with|id|ids|no|number|num|nr|uuid|guid|pk|is|was|disabled|of|for|the|has))*[\"']?[:=]?\s?[#\"'`(<\[:=\s]{{0,3}}"
-        rf"(?:[\"']?(?:id|pk)[\"']?[=: ]\s?[\"']?)?(?P<v>\d{{3,20}}(?:, \d{{1,20}}){{0,9}}(?![\w.]*\w)|{_UUID})",
+        rf"(?i)\b({_PERSON})s?(_?ids?)?\b[^\d\[]{{0,24}}\[?([0-9a-f]{{8}}-|\d{{3}}|[\w-]{{0,16}}\d)",
+        rf"(?i)\b(?:{_PERSON})s?(?:_?ids?)?\b(?:[ _-]?(?:with|id|ids|no|number|num|nr|uuid|guid|pk|is|was|disabled|of|for|the|has|matching|query|where|by))*[\"']?[:=]?\s?[#\"'`(<\[:=\s]{{0,3}}"
+        rf"(?:[\"']?(?:id|pk)[\"']?[=: ]\s?[\"']?)?(?P<v>\d{{3,20}}(?:, \d{{1,20}}){{0,9}}(?![\w.]*\w)|{_UUID}|(?-i:[a-z]{{2,12}}[_-]\w{{6,60}})(?![\w.]*\w))",
+        _is_number_of_person,
     ),
     Rule(
         "user.action",

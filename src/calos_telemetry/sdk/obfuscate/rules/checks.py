@@ -39,6 +39,7 @@ _ANY_LENGTH: Final = range(12, 20)
 _DATE: Final = re.compile(
     r"\D*(?:\d{1,2}[ .\-/]\d{1,2}[ .\-/](?:19|20)?\d\d|(?:19|20)\d\d[ .\-/]\d{1,2}[ .\-/]\d{1,2})\D*"
 )
+_EXTENSION: Final = re.compile(r"\s?(?:x|ext\.?|#)\s?\d+\Z", re.IGNORECASE)
 _NOT_DIGIT: Final = re.compile(r"\D+")
 _DOUBLED: Final = bytes.maketrans(b"0123456789", b"0246813579")  # a doubled digit above nine is cast out
 
@@ -64,12 +65,12 @@ def is_card(text: str) -> bool:
 
 
 def is_iban(text: str) -> bool:
-    """Say whether ``text`` is an IBAN: the length its country uses, or the check digits of ISO 7064 MOD 97-10."""
+    """Say whether ``text`` is an IBAN: the length its country uses, or else the check digits of ISO 7064 MOD 97-10."""
     plain = text.replace(" ", "").replace("-", "").upper()
     length = _IBAN_LENGTHS.get(plain[:2])
     if length is not None and len(plain) >= length and any(part.isdigit() for part in plain[4:]):
-        return len(plain) == length or " " in text
-    return length is None and _mod_97(plain)
+        return len(plain) == length or " " in text or _mod_97(plain)
+    return _mod_97(plain)
 
 
 def _mod_97(plain: str) -> bool:
@@ -104,7 +105,7 @@ def _is_numeric(groups: list[str]) -> bool:
 
 def is_phone(text: str) -> bool:
     """Say whether the digits of ``text`` could be dialled (7 to 15, ITU-T E.164) and are not a date."""
-    digits = digits_of(text)
+    digits = digits_of(_EXTENSION.sub("", text))
     return 7 <= len(digits) <= 15 and len(set(digits)) > 2 and _DATE.fullmatch(text) is None  # noqa: PLR2004  E.164
 
 

@@ -48,7 +48,7 @@ def _is_dialled(match: re.Match[str]) -> bool:
 
 _TELEPHONE: Final = (
     r"(?:tele)?phones?|mobile|cell(?:ular|phone)?|tel|telefon[oe]?|telefoon|telepono|fax|whats ?app|msisdn|sms|handy|desk|cep|gsm"
-    r"|answering|reach(?:ed|able)?|dial(?:l?ed|l?ing)?|call(?:ed|ing|er)?|text(?:ed)?|messages?|landline|hotline|rufnummer|(?:sent|deliver(?:ed|y)?|forward(?:ed)?|code|otp|pin) to"
+    r"|answering|reach(?:ed|able)?|dial(?:l?ed|l?ing)?|call(?:ed|ing|er|back)?|text(?:ed)?|messages?|landline|hotline|rufnummer|(?:sent|deliver(?:ed|y)?|forward(?:ed)?|code|otp|pin) to"
 )
 _NUMBER: Final = r"\+?\(?\d(?:[ ().\-/]{0,3}\d){6,14}(?:\s?(?:x|ext\.?)\s?\d{1,6})?"
 _EXTENSION: Final = r"(?:\s?(?:x|ext\.?|#)\s?\d{1,6})?"
@@ -147,7 +147,7 @@ RULES: Final = (
         IP,
         "an IPv6 address",
         r"(?i)([0-9a-f]{1,4}:){1,6}:|::[0-9a-f]|([0-9a-f]{1,4}:){5}[0-9a-f]",
-        r"(?i)(?<![\w.\]])(?<!\w:)(?P<v>(?:[0-9a-f]{1,4}:|(?<!:)::)(?:[0-9a-f]{0,4}:){0,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{1,4}|(?<=::))(?:%\w{1,16})?)(?![\w\[])",
+        r"(?i)(?<![\w.\]-])(?<!\w:)(?P<v>(?:[0-9a-f]{1,4}:|(?<!:)::)(?:[0-9a-f]{0,4}:){0,7}(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{1,4}|(?<=::))(?:%\w{1,16})?)(?![\w\[])",
         _is_colon_address,
     ),
     Rule(
@@ -208,7 +208,8 @@ RULES: Final = (
         "number.named",
         NUMBER,
         "a long number that the word before it calls somebody's number",
-        r"(?i)\b(number|account|acct|routing|iban|konto\w*|reference)( (no|nr|number|is|was))?[\"'\s:.#=]{1,4}\d{7}",
-        r"(?i)\b(?:number|account|acct|routing|iban|konto\w{0,8}|reference)(?: (?:no|nr|number|is|was))?[\"'\s:.#=]{1,4}(?P<v>\d{7,19})(?![\w.]*\w)",
+        r"(?i)\b(number|account|acct|routing|iban|konto\w*|reference)( (no|nr|number|is|was))?[\"'\s:.#=]{1,4}\d{7}|\bnumber (\w+ )?\d(?:[ .-]?\d){6}",
+        r"(?i)\b(?:number|account|acct|routing|iban|konto\w{0,8}|reference)(?: (?:no|nr|number|is|was))?[\"'\s:.#=]{1,4}(?P<v>\d{7,19})(?![\w.]*\w)"
+        r"|\bnumber (?:is |was )?(?P<w>\d{2,4}(?:[ -]\d{2,4}){2,5})(?![\w.-]*\w)",
     ),
 )

@@ -21,7 +21,7 @@ _REST_OF_NAME: Final = r"(?:s|(?:[_.-][a-z0-9]{1,24}){1,4}|hash|value|id|key|con
 _ASSIGN: Final = r"(?:\[\w*\])?(?:\\?[\"'`])?\]?\s{0,4}(?::?={1,3}|=>|!={1,2}|:)\s{0,4}=?\s?@?"
 _QUOTED_OR_BARE: Final = (
     r"(?:\\[\"'](?P<a>[^\"'\\\n]{1,400})|\"(?P<b>(?:[^\"\\\n]|\\.){1,400})|'(?P<c>(?:[^'\\\n]|\\.){1,400})|`(?P<d>[^`\n]{1,400})"
-    r"|(?P<v>[^\s,;&\"'`]{1,400}(?:,(?![\s\"']|\w+[=:])[^\s,;&\"'`]{0,99}){0,9}(?<![.)\]}>:])))"
+    r"|(?P<v>[^\s,;&\"'`]{1,400}(?:[,&](?![\s\"']|\w[\w.-]*[=:])[^\s,;&\"'`]{0,99}){0,9}(?<![.)\]}>:])))"
 )
 _NOTHING: Final = frozenset(
     "none null nil undefined true false yes no on off ok empty blank missing invalid required basic bearer digest negotiate "  # noqa: SIM905
