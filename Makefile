@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench docs faults suites clean
+.PHONY: demo test check bench docs faults walks suites clean
 
 demo: .venv/ready
 	$(BIN)/python examples/demo.py $(if $(ONCE),--once)
@@ -25,7 +25,11 @@ docs: .venv/ready
 	$(BIN)/calos-telemetry dictionary --format markdown > docs/dictionary.md
 
 faults: .venv/ready
-	CALOS_FAULT_ROUNDS=$(or $(ROUNDS),150) $(BIN)/pytest tests/sdk/record tests/lifecycle $(ARGS)
+	CALOS_FAULT_ROUNDS=$(or $(ROUNDS),150) $(BIN)/pytest tests/sdk/record tests/lifecycle tests/flow/test_fault_proxy.py $(ARGS)
+
+# 100,000 random walks of clock, network and license server: about two hours.
+walks: .venv/ready
+	CALOS_FAULT_ROUNDS=$(or $(ROUNDS),150) $(BIN)/pytest tests/sdk/license/test_walks.py $(ARGS)
 
 # The request tests of Starlette, FastAPI, Flask and Django themselves, with our middleware around every application.
 suites: .venv/ready

@@ -1,4 +1,7 @@
-"""Random walks of clock, network and vendor: what must hold after every step of every one of them."""
+"""Random walks of clock, network and vendor: what must hold after every step of every one of them.
+
+``CALOS_FAULT_ROUNDS`` (``make walks``) scales how many: 100,000 in the long run, 40 in the suite.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.fault_table import ROUNDS, THOROUGH
 from tests.sdk.license.world import START, Send, Shop, Trouble, World, answering, down, lost, request, well
 
 from calos_telemetry.clock import MS_PER_DAY, MS_PER_HOUR
@@ -26,6 +30,9 @@ from calos_telemetry.server.admin.licenses import Issued
 from calos_telemetry.server.verify import endpoint
 
 YEAR = 365 * MS_PER_DAY
+OTHER_WALKS = 4 * ROUNDS
+PAYING_WALKS = 670 * ROUNDS if THOROUGH else OTHER_WALKS
+"""``make walks`` takes 100,000 of a paying install."""
 
 
 def garbled(send: Send, body: bytes, headers: Mapping[str, str]) -> Response:
@@ -109,7 +116,7 @@ class Walker:
         return lease["number"], lease["grace_until"]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=PAYING_WALKS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(walk=WALKS)
 def test_no_walk_takes_the_tier_of_a_paying_install(vendor: World, walk: list[tuple[str, Any]]) -> None:
     """With a valid key that nobody revoked, the tier is there after every step, whatever clock, network and replays do;
@@ -126,7 +133,7 @@ def test_no_walk_takes_the_tier_of_a_paying_install(vendor: World, walk: list[tu
             assert walker.lease()[1] <= vendor.now + 14 * MS_PER_DAY
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=OTHER_WALKS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(walk=WALKS)
 def test_no_walk_brings_a_revoked_license_back(vendor: World, walk: list[tuple[str, Any]]) -> None:
     """Once the signed no has arrived, no outage, clock or replay of earlier answers gives the tier back."""
@@ -140,7 +147,7 @@ def test_no_walk_brings_a_revoked_license_back(vendor: World, walk: list[tuple[s
             assert shop.state().tier is Tier.COMMUNITY, (what, how)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=OTHER_WALKS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(walk=WALKS)
 def test_after_every_walk_all_is_well(vendor: World, walk: list[tuple[str, Any]]) -> None:
     """However a walk went, once clock and network are right a verification is due within a period of the tier, it
@@ -174,7 +181,7 @@ told = st.builds(
 intakes = st.one_of(told, st.sampled_from((OSError("disk"), MemoryError(), KeyError("x"), RecursionError())))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=OTHER_WALKS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(results=st.lists(intakes, min_size=1, max_size=4))
 def test_no_trouble_with_telemetry_changes_the_license_answer(
     vendor: World, results: list[TelemetryAnswer | Exception]
