@@ -24,14 +24,26 @@ def blocks(language: str) -> list[str]:
     return found
 
 
-FASTAPI, FLASK, DJANGO, TRACK = blocks("python")
+FASTAPI, FLASK, LITESTAR, QUART, DJANGO, TRACK = blocks("python")
 
-AFTER_FASTAPI = """
+BEFORE_FASTAPI = """
 @app.get("/sale/{number}")
 async def sale(request: Request, number: int):
     error = ValueError("x")
     exec(compile(TRACK, "README", "exec"), globals() | locals())
+"""
+BEFORE_LITESTAR = """
+from litestar import Request, get
+from litestar.params import FromPath
 
+@get("/sale/{number:int}")
+async def sale(request: Request, number: FromPath[int]) -> None:
+    error = ValueError("x")
+    exec(compile(TRACK, "README", "exec"), globals() | locals())
+
+app.register(sale)
+"""
+AFTER_ASGI = """
 from starlette.testclient import TestClient
 visitor = TestClient(app, base_url="http://shop.example.com")
 operator = TestClient(app, base_url="http://localhost:8000", client=("127.0.0.1", 1))
@@ -54,6 +66,26 @@ assert visitor.get("/sale/7", base_url="http://shop.example.com", buffered=True)
 assert visitor.get("/api/telemetry/", base_url="http://shop.example.com").status_code == 403
 visitor.post("/api/telemetry/flush", base_url="http://localhost")
 summary = visitor.get("/api/telemetry/summary", base_url="http://localhost").json["summary"]
+"""
+AFTER_QUART = """
+import asyncio
+from quart import request
+
+@app.get("/sale/<int:number>")
+async def sale(number):
+    error = ValueError("x")
+    exec(compile(TRACK, "README", "exec"), globals() | locals())
+    return ""
+
+async def visit():
+    client, visitor, operator = app.test_client(), {"host": "shop.example.com"}, {"host": "localhost"}
+    assert (await client.get("/sale/7", headers=visitor)).headers["X-License-Tier"] == "community"
+    assert (await client.get("/api/telemetry/", headers=visitor)).status_code == 403
+    here = {"scope_base": {"client": ("127.0.0.1", 1)}}
+    await client.post("/api/telemetry/flush", headers=operator, **here)
+    return await (await client.get("/api/telemetry/summary", headers=operator, **here)).get_json()
+
+summary = asyncio.run(visit())["summary"]
 """
 BEFORE_DJANGO = """
 from django.conf import settings
@@ -89,11 +121,13 @@ assert len(summary["errors"]) == 1, summary
 @pytest.mark.parametrize(
     "program",
     [
-        FASTAPI + "from fastapi import Request\n" + AFTER_FASTAPI,
+        FASTAPI + "from fastapi import Request\n" + BEFORE_FASTAPI + AFTER_ASGI,
         FLASK + AFTER_FLASK,
+        LITESTAR + BEFORE_LITESTAR + AFTER_ASGI,
+        QUART + AFTER_QUART,
         BEFORE_DJANGO + DJANGO + AFTER_DJANGO,
     ],
-    ids=["FastAPI", "Flask", "Django"],
+    ids=["FastAPI", "Flask", "Litestar", "Quart", "Django"],
 )
 def test_the_integrations_run_as_they_stand(tmp_path: Path, program: str) -> None:
     """Each snippet, with a view that tracks as README says, leads to a summary; a visitor does not get to see it."""
@@ -113,7 +147,7 @@ def test_the_integrations_run_as_they_stand(tmp_path: Path, program: str) -> Non
 
 def test_the_integrations_are_short() -> None:
     """No integration takes more than ten lines."""
-    for snippet in (FASTAPI, FLASK, DJANGO):
+    for snippet in (FASTAPI, FLASK, LITESTAR, QUART, DJANGO):
         assert len([line for line in snippet.split("\n") if line.strip()]) <= 10
 
 

@@ -25,6 +25,7 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("hour", "requests", "hour of the day in UTC, 00 to 23", "shows peak hours"),
     Counter("weekday", "requests", "day of the week in UTC, 1 (Monday) to 7", "shows busy days"),
     Counter("style", "requests", "route style", "shows REST against GraphQL"),
+    Counter("delivery", "requests", "streamed, or disconnected where the client left", "tells leaving from failing"),
     Counter("bytes_in", "bytes of request bodies", "empty", "plans bandwidth"),
     Counter("bytes_out", "bytes of response bodies", "empty", "plans bandwidth"),
     Counter("feature", "uses of a feature", "name of the feature", "shows adoption", Sensitivity.INTERACTION),

@@ -25,6 +25,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 OTHER_METHOD = "OTHER"
 UNMATCHED = "(unmatched)"
 STYLES = frozenset({"rest", "graphql", "rpc", "websocket", "page", "static"})
+DELIVERIES = frozenset({"streamed", "disconnected"})
 METRICS = frozenset({"api_request", "slow_request", "database_query", "transaction", "failed_transaction"})
 SLOW_REQUEST_US = 1_000_000
 CATEGORIES = frozenset({"database", "network", "timeout", "validation", "authentication", "payment", "api", "other"})
@@ -44,7 +45,12 @@ Template = Annotated[
 Inferred = Annotated[
     bool, declared("whether the template was guessed, not told by a router", "keeps rare ones in the install")
 ]
-Status = Annotated[int, declared("HTTP status code", "tells success from failure", ge=0, le=999)]
+Status = Annotated[
+    int,
+    declared(
+        "HTTP status code; 499 where the client left before the answer", "tells success from failure", ge=0, le=999
+    ),
+]
 FeatureName = Annotated[
     str,
     declared("name of a product feature", "shows which features are used", _INTERACTION, max_length=MAX_NAME),
@@ -112,9 +118,20 @@ class ApiRequest(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         declared("number of database queries", "finds requests that ask too often", required=False, ge=0,
                  le=MAX_COUNT),
     ] = 0  # fmt: skip
+    streamed_us: Annotated[
+        int,
+        declared("of a streamed answer or a websocket: how long it went on after it began, in µs; its elapsed time ends "
+                 "where this begins", "tells streams from slow answers", ge=0, le=MAX_COUNT),
+    ] | None = None  # fmt: skip
+    disconnected: Annotated[
+        bool,
+        declared("whether the client left before the answer was whole", "tells visitors who leave from failures"),
+    ] = False  # fmt: skip
 
 
-VARYING = ("duration_us", "request_bytes", "response_bytes", "user", "session", "database_us", "database_queries")
+VARYING = (
+    "duration_us", "request_bytes", "response_bytes", "user", "session", "database_us", "database_queries", "streamed_us",
+)  # fmt: skip
 """The fields of a request that hardly two requests have alike."""
 
 CLIENT = ("country", "browser", "os")

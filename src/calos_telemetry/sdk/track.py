@@ -93,7 +93,7 @@ def _note_route(facts: RequestFacts, holder: dict[str, Any]) -> None:
     """Note the route while the request is still being answered, so that nobody has to guess it from the path."""
     if facts.route is not None:
         return
-    if holder.get("type") == "http":
+    if "type" in holder:  # an ASGI scope
         facts.route = route_of(holder, holder.get("app_root_path", holder.get("root_path", "")))
     else:
         facts.route = holder.get(ROUTE)

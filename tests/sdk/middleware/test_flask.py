@@ -20,7 +20,7 @@ api = Blueprint("api", __name__, url_prefix="/api")
 def sale(number: int, rest: str) -> Any:
     g.user_id, g.session_id = "alice@acme.example", "cookie-of-alice"
     track_feature(request, "receipt_printed", {"status": "completed", "note": f"for {rest}"})
-    return {"number": number}, 201
+    return {"number": number, "read": len(request.get_data())}, 201
 
 
 @api.get("/stream/<name>")
@@ -93,7 +93,7 @@ def only(events: list[dict[str, Any]], kind: str) -> dict[str, Any]:
 def test_a_request_becomes_an_obfuscated_event(app: Flask, stored: Stored) -> None:
     """The blueprint's rule is the template, what the application leaves in `g` is hashed, and bodies are only counted."""
     answer = ask(app, "/api/pos/4711/items/for/bob", "POST", data=b"12345678")
-    assert (answer.status_code, answer.json) == (201, {"number": 4711})
+    assert (answer.status_code, answer.json) == (201, {"number": 4711, "read": 8})
     events = stored()
     event = only(events, "api_request")
     assert (event["method"], event["path"], event["status"]) == ("POST", "/api/pos/:id/items/:id", 201)

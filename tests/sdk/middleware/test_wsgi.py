@@ -133,9 +133,9 @@ def test_the_server_sees_the_same_with_and_without_us(telemetry: Telemetry, app:
 )
 def test_status_and_bytes_are_counted(telemetry: Telemetry, stored: Stored, app: App, status: int, size: int) -> None:
     """The recorded status is the last one started, the size that of all chunks, written or returned."""
-    serve(TelemetryWsgiMiddleware(app, telemetry), CONTENT_LENGTH="12")
+    serve(TelemetryWsgiMiddleware(app, telemetry))
     (event,) = stored()
-    assert (event["status"], event.get("response_bytes", 0), event["request_bytes"]) == (status, size, 12)
+    assert (event["status"], event.get("response_bytes", 0)) == (status, size)
     assert event["duration_us"] >= 0
 
 

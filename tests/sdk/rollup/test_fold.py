@@ -263,6 +263,18 @@ def test_only_declared_counters_are_counted(store: Store) -> None:
     assert {row[0] for row in rows} == {INSTALL_ID}
 
 
+def test_streams_and_clients_that_left_are_counted(store: Store) -> None:
+    """What was streamed and who left is counted by its own counter; both may be true of one request."""
+    events = stored(
+        (NOON, request()),
+        (NOON, request(streamed_us=0)),
+        (NOON, request(status=499, disconnected=True)),
+        (NOON, request(streamed_us=7, disconnected=True)),
+    )
+    rows = store([events])["telemetry_aggregates"]
+    assert sorted(row[3:5] for row in rows if row[2] == "delivery") == [("disconnected", 2), ("streamed", 2)]
+
+
 @pytest.mark.parametrize("value", [0, 1, 63, 64, 127, 128, 1_000, 123_456, 10**9])
 def test_buckets_are_exact_to_one_sixty_fourth(value: int) -> None:
     """The middle of a value's bucket is at most 1/64 of the value away."""

@@ -7,69 +7,62 @@ Bodies are counted, never read.  The record is made after the response has gone 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from calos_telemetry.clock import now_ms
+from calos_telemetry.sdk.middleware import asgi_http, asgi_websocket
 from calos_telemetry.sdk.middleware.asgi_routes import route_of, tags_of
-from calos_telemetry.sdk.protocols import AsgiApp, Message, Receive, Scope, Send
+from calos_telemetry.sdk.middleware.asgi_websocket import NOT_FOUND, REFUSED, STYLE
+from calos_telemetry.sdk.middleware.exclusion import HEALTH, excluding
+from calos_telemetry.sdk.protocols import AsgiApp, Receive, Scope, Send
 from calos_telemetry.sdk.record.facts import RequestFacts, current
 
 if TYPE_CHECKING:
     from calos_telemetry.sdk.telemetry import Telemetry
 
 FACTS = "calos.facts"
-_FAILED = 500
+_COUNTING = {"http": asgi_http.counting, "websocket": asgi_websocket.counting}
 
 
 class TelemetryMiddleware:
-    """Records every HTTP request of ``app``; anything else (websocket, lifespan) passes untouched."""
+    """Records every HTTP request and websocket of ``app``; anything else (lifespan) passes untouched.
 
-    def __init__(self, app: AsgiApp, telemetry: Telemetry) -> None:
+    ``exclude`` lists paths that are not recorded, whole ones and (with ``/`` at the end) all below one; without it,
+    what machines ask for the application's health.
+    """
+
+    def __init__(self, app: AsgiApp, telemetry: Telemetry, exclude: Iterable[str] = HEALTH) -> None:
         self.app = app
         self.telemetry = telemetry
+        self._excluded = excluding(exclude)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
-        facts = self._begin(scope) if scope["type"] == "http" else None
-        if facts is None:
+        counting = _COUNTING.get(scope["type"])
+        root = scope.get("root_path", "")
+        facts = self._begin(scope, root) if counting is not None else None
+        if counting is None or facts is None:
             await self.app(scope, receive, send)
             return
-        root = scope.get("root_path", "")
-        started = perf_counter_ns()
-
-        async def counting_receive() -> Message:
-            message = await receive()
-            if message["type"] == "http.request":
-                facts.request_bytes += len(message.get("body", b""))
-            return message
-
-        async def counting_send(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                facts.response_bytes += len(message.get("body", b""))
-            elif message["type"] == "http.response.start":
-                facts.status = message["status"]
-                facts.is_page = _is_page(message.get("headers", ()))
-            await send(message)
-
         token = current.set(facts)
         try:
-            await self.app(scope, counting_receive, counting_send)
+            await self.app(scope, *counting(facts, receive, send))
         except BaseException as error:
-            facts.error = error if isinstance(error, Exception) else None
-            facts.status = facts.status or _FAILED
+            facts.note_failure(error)
             raise
         finally:
             current.reset(token)
-            facts.duration_us = (perf_counter_ns() - started) // 1_000
             self._finish(facts, scope, root)
 
-    def _begin(self, scope: Scope) -> RequestFacts | None:
+    def _begin(self, scope: Scope, root: str) -> RequestFacts | None:
         pipeline = self.telemetry.pipeline
         if pipeline is None:
             return None
         try:
-            facts = scope[FACTS] = RequestFacts(pipeline, now_ms(), scope["method"], scope["path"], "")
+            path = scope["path"]
+            if self._excluded(path.removeprefix(root) if root else path):
+                return None
+            facts = scope[FACTS] = RequestFacts(pipeline, now_ms(), scope.get("method", "GET"), path, "")
             for name, value in scope.get("headers", ()):
                 if name == b"host":
                     facts.host = value.decode("latin-1")
@@ -86,7 +79,10 @@ class TelemetryMiddleware:
 
     def _finish(self, facts: RequestFacts, scope: Scope, root: str) -> None:
         try:
+            facts.end()
             facts.route = route_of(scope, root)
+            if facts.route is None and facts.style == STYLE and facts.status == REFUSED:
+                facts.status = NOT_FOUND  # no route took it: a scanner must not write our tables
             if facts.pipeline.features.reads_tags:
                 facts.tags = tags_of(scope)
             facts.user, facts.session = _who(scope)
@@ -102,13 +98,6 @@ def _note_place(facts: RequestFacts, scope: Scope) -> None:
     wanted = facts.pipeline.countries.header
     values = [value for name, value in scope.get("headers", ()) if name == wanted]
     facts.country = values[-1].decode("latin-1") if values else None
-
-
-def _is_page(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    for name, value in headers:
-        if name == b"content-type":  # ASGI: names are in lower case
-            return value.startswith(b"text/html")
-    return False
 
 
 def _who(scope: Scope) -> tuple[object, object]:

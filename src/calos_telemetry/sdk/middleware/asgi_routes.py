@@ -6,6 +6,12 @@ from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+TEMPLATE = "calos.template"
+"""Where an adapter leaves the pattern that its framework does not leave in the scope."""
+TAGS = "calos.tags"
+"""Likewise, the names of what the route belongs to."""
+LITESTAR_TEMPLATE = "path_template"
+
 
 def route_of(scope: MutableMapping[str, Any], root: str) -> str | None:
     """Return the route pattern with its mount prefix, or ``None`` where the framework does not say.
@@ -18,14 +24,17 @@ def route_of(scope: MutableMapping[str, Any], root: str) -> str | None:
         return mounted + path
     endpoint = scope.get("endpoint")
     if endpoint is None or "app" not in scope:
-        return None
+        return scope.get(LITESTAR_TEMPLATE) or scope.get(TEMPLATE)
     return _patterns(scope["app"]).get(id(endpoint))
 
 
 def tags_of(scope: MutableMapping[str, Any]) -> Sequence[object]:
-    """Return the tags of the FastAPI route that answered, with those of the routers around it."""
+    """Return the tags of the route that answered, with those of the routers around it (FastAPI, Litestar)."""
+    resolve = getattr(scope.get("route_handler"), "resolve_tags", None)
+    if resolve is not None:
+        return tuple(resolve())
     tags = getattr(_included(scope) or scope.get("route"), "tags", None)
-    return tags if isinstance(tags, list) else ()
+    return tags if isinstance(tags, list) else scope.get(TAGS, ())
 
 
 def _path_of(scope: MutableMapping[str, Any]) -> str | None:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from time import perf_counter_ns
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.signals import got_request_exception
@@ -22,13 +21,14 @@ from calos_telemetry.access import OLD_HTTP
 from calos_telemetry.clock import now_ms
 from calos_telemetry.sdk.license.gates import headers_of
 from calos_telemetry.sdk.license.state import LicenseState
-from calos_telemetry.sdk.middleware.wsgi import FACTS, number_in
+from calos_telemetry.sdk.middleware.exclusion import HEALTH, excluding
+from calos_telemetry.sdk.middleware.wsgi import FACTS, has_body, number_in
+from calos_telemetry.sdk.middleware.wsgi_input import CountedInput
 from calos_telemetry.sdk.record.facts import RequestFacts, current
 from calos_telemetry.sdk.record.pipeline import Pipeline
 from calos_telemetry.sdk.telemetry import Telemetry, default_telemetry
 from calos_telemetry.sdk.viewer.pages import Call, answer, query_of
 
-_FAILED = 500
 SESSION_KEY = "_auth_user_id"  # of django.contrib.auth, which an application may not have
 
 
@@ -59,28 +59,45 @@ class _Middleware(ABC):
 
 
 class TelemetryMiddleware(_Middleware):
-    """Records every request."""
+    """Records every request.
+
+    What ``exclude`` lists is not recorded: whole paths, and (with ``/`` at the end) all below one.  A subclass may say so.
+    """
+
+    exclude: ClassVar[Iterable[str]] = HEALTH
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        super().__init__(get_response)
+        self._excluded = excluding(self.exclude)
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        facts, started = self._begin(request), perf_counter_ns()
+        facts = self._begin(request)
         token = current.set(facts)
         response: HttpResponseBase | None = None
         try:
             response = self._get_response(request)
+        except BaseException as error:
+            if facts is not None:
+                facts.note_failure(error)
+            raise
         finally:
             current.reset(token)
-            self._finish(facts, request, response, started)
+            self._finish(facts, request, response)
         return response
 
     async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
-        facts, started = self._begin(request), perf_counter_ns()
+        facts = self._begin(request)
         token = current.set(facts)
         response: HttpResponseBase | None = None
         try:
             response = await self._get_response(request)
+        except BaseException as error:
+            if facts is not None:
+                facts.note_failure(error)
+            raise
         finally:
             current.reset(token)
-            self._finish(facts, request, response, started)
+            self._finish(facts, request, response)
         return response
 
     def _begin(self, request: HttpRequest) -> RequestFacts | None:
@@ -88,34 +105,35 @@ class TelemetryMiddleware(_Middleware):
         if pipeline is None:
             return None
         try:
-            facts = _facts_of(request, pipeline)
+            facts = None if self._excluded(request.path_info) else _facts_of(request, pipeline)
         except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
             self._telemetry.swallow(error)
             return None
         return facts
 
-    def _finish(
-        self, facts: RequestFacts | None, request: HttpRequest, response: HttpResponseBase | None, started: int
-    ) -> None:
+    def _finish(self, facts: RequestFacts | None, request: HttpRequest, response: HttpResponseBase | None) -> None:
         """Record the request: now, or once the server has closed a response that is still to be streamed."""
         if facts is None:
             return
 
         def record() -> None:
             try:
-                facts.duration_us = (perf_counter_ns() - started) // 1_000
-                facts.status = response.status_code if response is not None else _FAILED
+                if later:
+                    facts.note_closed()
+                facts.end()
                 facts.route = _route(request)
+                if facts.pipeline.features.reads_tags:
+                    facts.tags = _tags(request)
                 facts.user, facts.session = _who(request)
                 self._telemetry.record(facts)
             except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
                 self._telemetry.swallow(error)
 
+        later = False
         try:
             later = response is not None and _note_response(facts, response, record)
         except Exception as error:  # noqa: BLE001 - as above
             self._telemetry.swallow(error)
-            later = False
         if not later:
             record()
 
@@ -129,12 +147,16 @@ def _facts_of(request: HttpRequest, pipeline: Pipeline) -> RequestFacts:
     facts.address = meta.get("REMOTE_ADDR")
     if pipeline.countries.environ is not None:
         facts.country = meta.get(pipeline.countries.environ)
-    facts.request_bytes = number_in(str(meta.get("CONTENT_LENGTH") or ""))
+    stream = getattr(request, "_stream", None)  # the only place where both kinds of request read their body from
+    if stream is not None and has_body(meta):
+        announced = number_in(str(meta.get("CONTENT_LENGTH") or ""))
+        request._stream = CountedInput(stream, facts, announced)  # type: ignore[assignment]  # noqa: SLF001 - as above
     return facts
 
 
 def _note_response(facts: RequestFacts, response: HttpResponseBase, record: Callable[[], None]) -> bool:
     """Note kind and size; true when ``record`` will be called at the end of the stream."""
+    facts.note_status(response.status_code)
     facts.is_page = response.headers.get("Content-Type", "").startswith("text/html")
     if isinstance(response, HttpResponse):
         facts.response_bytes = len(response.content)
@@ -154,13 +176,17 @@ def _note_response(facts: RequestFacts, response: HttpResponseBase, record: Call
 def _counted(content: Iterator[bytes], facts: RequestFacts) -> Iterator[bytes]:
     for chunk in content:
         facts.response_bytes += len(chunk)
+        facts.note_piece(len(chunk))
         yield chunk
+    facts.whole = True
 
 
 async def _counted_async(content: AsyncIterator[bytes], facts: RequestFacts) -> AsyncIterator[bytes]:
     async for chunk in content:
         facts.response_bytes += len(chunk)
+        facts.note_piece(len(chunk))
         yield chunk
+    facts.whole = True
 
 
 @receiver(got_request_exception, dispatch_uid="calos_telemetry")
@@ -168,8 +194,8 @@ def _note_exception(request: HttpRequest | None = None, **_: object) -> None:
     """Note the exception that nobody handled, in a view or in a middleware; Django itself turns it into a response."""
     facts = getattr(request, "META", {}).get(FACTS)
     error = sys.exception()
-    if isinstance(facts, RequestFacts) and isinstance(error, Exception):
-        facts.error = error
+    if isinstance(facts, RequestFacts) and error is not None:
+        facts.note_failure(error)
 
 
 class LicenseMiddleware(_Middleware):
@@ -216,6 +242,12 @@ def telemetry_urls(telemetry: Telemetry | None = None) -> list[Any]:
 def _route(request: HttpRequest) -> str | None:
     match = request.resolver_match
     return "/" + match.route.lstrip("^").lstrip("/") if match is not None else None
+
+
+def _tags(request: HttpRequest) -> Sequence[str]:
+    """Return the namespaces of the URL, the innermost first."""
+    match = request.resolver_match
+    return match.namespaces[::-1] if match is not None else ()
 
 
 def _who(request: HttpRequest) -> tuple[object, object]:

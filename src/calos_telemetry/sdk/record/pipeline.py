@@ -43,7 +43,7 @@ from calos_telemetry.sdk.obfuscate.routes import template_of_route
 from calos_telemetry.sdk.obfuscate.stacks import obfuscate_stack, one_line, one_line_of
 from calos_telemetry.sdk.policy.decision import Decision, Policy
 from calos_telemetry.sdk.record.countries import Countries
-from calos_telemetry.sdk.record.facts import RequestFacts
+from calos_telemetry.sdk.record.facts import CLIENT_LEFT, RequestFacts
 from calos_telemetry.sdk.record.queries import QueryTally
 from calos_telemetry.sdk.record.spool import Spool
 from calos_telemetry.sdk.record.styles import style_of
@@ -120,10 +120,12 @@ class Pipeline:
             client.browser,
             client.os,
             style,
-            categorise_status(facts.status) if facts.status >= _FIRST_FAILURE else None,
+            categorise_status(facts.status) if facts.status >= _FIRST_FAILURE and facts.status != CLIENT_LEFT else None,
             facts.route is None and path != UNMATCHED,  # inferred
             sum(duration_us for _, duration_us in queries) if queries else 0,
             len(queries) if queries else 0,
+            facts.streamed_us,
+            facts.disconnected,
         )
         if queries:
             self.tally.add(queries, facts.at)
@@ -232,6 +234,8 @@ class Pipeline:
 
     def _kind_of(self, facts: RequestFacts) -> tuple[str, str]:
         """Return template and style; remembered for each route of the application."""
+        if facts.style is not None:
+            return template_of(facts), facts.style
         route = (facts.route, facts.is_page)
         known = self._kinds.get(route)
         if known is None:

@@ -49,7 +49,7 @@ def _write_requests(connection: Connection, batch: Batch) -> None:
                 request.response_bytes or None,
                 bytes_of[request.session],
                 bytes_of[request.user],
-                _rest(request) if request.database_us or request.database_queries else None,
+                _rest(request),
             )
             for asked in alike.requests
             for request in (asked.event,)
@@ -83,6 +83,9 @@ class _Hashes(dict[str | None, bytes | None]):
         return found
 
 
-def _rest(request: ApiRequest) -> str:
-    times = {"database_us": request.database_us, "database_queries": request.database_queries}
-    return _to_json({name: value for name, value in times.items() if value}).decode()
+def _rest(request: ApiRequest) -> str | None:
+    if request.streamed_us is None and not (request.database_us or request.database_queries):
+        return None
+    rest = {"database_us": request.database_us or None, "database_queries": request.database_queries or None}
+    rest["streamed_us"] = request.streamed_us
+    return _to_json({name: value for name, value in rest.items() if value is not None}).decode()

@@ -126,6 +126,8 @@ def _of_requests(batch: Batch) -> Iterator[Counted]:
         for counter, size_of in _SIZES:
             yield at, counter, "", sum(size_of(asked.event) for asked in requests)
         yield at, "slow_request", like.path, sum(_is_slow(asked.event) for asked in requests)
+        yield at, "delivery", "streamed", sum(asked.event.streamed_us is not None for asked in requests)
+        yield at, "delivery", "disconnected", sum(asked.event.disconnected for asked in requests)
     for (day, client), number in batch.clients.items():
         for counter, key in zip(CLIENT, client, strict=True):
             if key is not None:

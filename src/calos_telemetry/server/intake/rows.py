@@ -16,7 +16,7 @@ from sqlalchemy import Table
 
 from calos_telemetry.clock import MS_PER_DAY, date_of, from_iso
 from calos_telemetry.contract.counters import COUNTER_NAMES
-from calos_telemetry.contract.events import CATEGORIES, METHODS, OTHER_METHOD, STYLES
+from calos_telemetry.contract.events import CATEGORIES, DELIVERIES, METHODS, OTHER_METHOD, STYLES
 from calos_telemetry.contract.histogram import Histogram, unpack
 from calos_telemetry.contract.rows import AggregateRow, ErrorRow, FeatureRow, PerformanceRow
 from calos_telemetry.server.intake.scrub import is_clean, scrub
@@ -36,6 +36,7 @@ _KEYS: dict[str, frozenset[str]] = {
     "method": _METHODS,
     "hour": _HOURS,
     "style": STYLES,
+    "delivery": DELIVERIES,
     "error": CATEGORIES,
     "bytes_in": _NO_KEY,
     "bytes_out": _NO_KEY,

@@ -1,0 +1,65 @@
+"""An HTTP request under ASGI: what goes through ``receive`` and ``send`` says all there is to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from calos_telemetry.sdk.protocols import Message, Receive, Send
+from calos_telemetry.sdk.record.facts import RequestFacts
+
+
+def counting(facts: RequestFacts, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Return ``receive`` and ``send`` that note in ``facts`` what goes through them."""
+
+    async def counting_receive() -> Message:
+        message = await receive()
+        if message["type"] == "http.request":
+            facts.request_bytes += len(message.get("body", b""))
+        elif not facts.whole:  # after the whole response, every server says that the client is gone
+            facts.disconnected = True
+        return message
+
+    async def counting_send(message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.body":
+            _note_body(facts, len(message.get("body", b"")), message.get("more_body"))
+        elif kind == "http.response.start":
+            facts.note_status(message["status"])
+            facts.is_page = _is_page(message.get("headers", ()))
+        elif kind in _BY_THE_SERVER:
+            facts.whole = not message.get("more_body")
+            facts.response_bytes += _size_of_file(message)
+        try:
+            await send(message)
+        except OSError as error:
+            facts.disconnected, facts.cut = True, error
+            raise
+
+    return counting_receive, counting_send
+
+
+def _note_body(facts: RequestFacts, size: int, more: object) -> None:
+    facts.response_bytes += size
+    if not more:
+        facts.whole = True
+    if more or facts.began_us is not None:
+        facts.note_piece(size)
+
+
+def _is_page(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    for name, value in headers:
+        if name == b"content-type":  # ASGI: names are in lower case
+            return value.startswith(b"text/html")
+    return False
+
+
+_BY_THE_SERVER = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+
+
+def _size_of_file(message: Message) -> int:
+    """Return the size of what the server sends without us, as far as the message tells."""
+    try:
+        return Path(message["path"]).stat().st_size if "path" in message else int(message.get("count") or 0)
+    except OSError:  # the server will find out, too
+        return 0
