@@ -39,6 +39,8 @@ requests = st.builds(
     inferred=st.booleans(),
     database_us=numbers,
     database_queries=numbers,
+    streamed_us=st.none() | numbers,
+    disconnected=st.booleans(),
 )
 uses = st.builds(FeatureUsage, feature=st.just("pos"), metadata=st.sampled_from(({}, {"count": 3})), user=hashes)
 
