@@ -39,6 +39,12 @@ kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn
 nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te
 tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
 """
+_LOCALES = """
+ar-AE ar-EG ar-SA bg-BG bn-BD ca-ES cs-CZ da-DK de-AT de-CH de-DE el-GR en-AU en-CA en-GB en-IE en-IN en-NZ en-SG en-US
+en-ZA es-AR es-CL es-CO es-ES es-MX es-PE et-EE fa-IR fi-FI fil-PH fr-BE fr-CA fr-CH fr-FR he-IL hi-IN hr-HR hu-HU id-ID
+it-CH it-IT ja-JP ko-KR lt-LT lv-LV ms-MY nb-NO nl-BE nl-NL nn-NO pl-PL pt-BR pt-PT ro-RO ru-RU sk-SK sl-SI sr-RS sv-FI
+sv-SE sw-KE ta-IN te-IN th-TH tr-TR uk-UA ur-PK vi-VN zh-CN zh-HK zh-TW
+"""
 _US_STATES = """
 AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA
 RI SC SD TN TX UT VT VA WA WV WI WY
@@ -208,6 +214,8 @@ vulnerability vulnerable wait waitlist wake walk wall wallpaper wan warranty was
 weather webinar weekday weekend welcome west whatsapp wheel whitelist wholesale wiki wind winner winter wish wishlist
 withholding witness woman wood workbook worker workforce world worldwide worst wrap written xls yellow yield young
 youtube zero zipper zoom
+asc desc ascending descending safari chrome firefox opera chromium ios ipados macos pos kiosk takeaway dine eat portrait
+landscape fortnightly till cellular retina webp avif xlsx ods
 """
 _MEDIA_TYPES = """
 application/json application/xml application/pdf application/zip application/octet-stream application/x-www-form-urlencoded
@@ -229,7 +237,7 @@ upi venmo vipps visa voucher wallet wechat_pay wechat wire wire_transfer zelle o
 
 CURRENCIES: Final = frozenset(code.lower() for code in (_CURRENCIES + _CRYPTO).split())
 COUNTRIES: Final = frozenset(_COUNTRIES.split())
-LANGUAGES: Final = frozenset(_LANGUAGES.split())
+LANGUAGES: Final = frozenset(_LANGUAGES.split()) | frozenset(_LOCALES.split())
 US_STATES: Final = frozenset(code.lower() for code in _US_STATES.split())
 MEDIA_TYPES: Final = frozenset(_MEDIA_TYPES.split())
 PAYMENT_METHODS: Final = frozenset(_PAYMENT_METHODS.split())

@@ -33,13 +33,15 @@ def _builtins() -> Iterable[Declaration]:
     yield from _builtin(
         choice,
         "type kind category categories class mode action actions event events operation method format source channel medium "
-        "origin scope protocol platform device provider network interval frequency cadence unit units visibility access "
+        "origin scope protocol platform device provider network interval frequency cadence cycle unit units visibility access "
         "permission permissions severity priority urgency level role roles theme environment env strategy direction sort "
         "layout view policy trigger reason code error_code variant style shape position placement target audience model "
         "engine service module component area section screen page tab widget button flow integration transport encoding "
         "algorithm schema trend grade segment subtype handler driver feature resource entity object contract brand browser os",
         "which of a few things it was",
-        choices.WORDS | choices.MEDIA_TYPES | {"3ds", "2fa", "a/b", "n/a", "e-commerce", "add-on"},
+        choices.WORDS
+        | choices.MEDIA_TYPES
+        | {"3ds", "2fa", "a/b", "n/a", "e-commerce", "add-on", "iOS", "iPadOS", "macOS"},
         composed=True,
     )
     yield from _builtin(

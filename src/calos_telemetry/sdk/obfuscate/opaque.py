@@ -83,7 +83,7 @@ def _has_record_number(text: str, pieces: list[str]) -> bool:
     """Find a run of two or more digits that no technical word or unit explains, or two digits in a very short piece."""
     if _NUMBERED_NAME.fullmatch(text):
         return False
-    if sum(map(_carries_number, pieces)) >= _TOO_MANY_NUMBERS:
+    if len(pieces) >= _TOO_MANY_NUMBERS and sum(map(_carries_number, pieces)) >= _TOO_MANY_NUMBERS:
         return True
     for piece in pieces:
         if _NUMBERED_NAME.fullmatch(piece):

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from calos_telemetry.contract.choices import WORDS
 from calos_telemetry.sdk.obfuscate.boundary import fail_closed
 from calos_telemetry.sdk.obfuscate.opaque import is_opaque
 from calos_telemetry.sdk.obfuscate.placeholders import REDACTED
@@ -117,6 +118,13 @@ def _is_version_here(segment: str, before: str, position: int, *, last: bool) ->
 @lru_cache(maxsize=4096)
 def _segment(segment: str) -> str:
     """Return the segment itself when it reads as words, otherwise `:id` (with a literal verb or function name kept)."""
+    if segment in WORDS:
+        return segment
+    return ID if segment.isdigit() else _judged(segment)
+
+
+def _judged(segment: str) -> str:
+    """Judge a segment that is neither a word of business software nor a plain number."""
     if "%" in segment:
         segment = _unquoted(segment)
     if segment == ID or len(segment) > _LONGEST_SEGMENT:
