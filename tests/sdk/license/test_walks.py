@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -49,7 +50,10 @@ smaller_jumps = st.tuples(st.just("skew"), st.integers(-40 * MS_PER_DAY, 40 * MS
 verifications = st.tuples(st.just("verify"), st.sampled_from(TROUBLES))
 replays = st.tuples(st.just("replay"), st.integers(0, 20))
 others = st.sampled_from((("restart", None), ("happen", None)))
-WALKS = st.lists(st.one_of(waits, jumps, smaller_jumps, verifications, verifications, replays, others), max_size=25)
+steps = st.one_of(waits, jumps, smaller_jumps, verifications, verifications, replays, others)
+backups = st.sampled_from((("backup", None), ("restore", None)))
+WALKS = st.lists(steps, max_size=25)
+WALKS_WITH_BACKUPS = st.lists(st.one_of(steps, backups), max_size=25)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +72,7 @@ def walking(world: World) -> Iterator[tuple[Shop, Issued]]:
     world.now, world.skew = START, 0
     issued = world.issue(days=3 * 365)
     with tempfile.TemporaryDirectory() as home:
-        shop = Shop(world, Path(home), issued.key)
+        shop = Shop(world, Path(home) / "install", issued.key)
         try:
             yield shop, issued
         finally:
@@ -82,6 +86,7 @@ class Walker:
         self.world = world
         self.shop = shop
         self.answers: list[Response] = []
+        self.backup = shop.settings.home.with_name("backup")
 
     def step(self, what: str, how: Any) -> None:
         match what:
@@ -98,6 +103,17 @@ class Walker:
                 self.shop.restart()
             case "happen":
                 self.shop.happen(request())
+            case "backup":
+                shutil.copytree(self.shop.settings.home, self.backup, dirs_exist_ok=True)
+            case "restore" if self.backup.exists():
+                self._restore()
+
+    def _restore(self) -> None:
+        """Put the whole state of an earlier moment back, as somebody does after a disk failed."""
+        self.shop.engine.dispose()
+        shutil.rmtree(self.shop.settings.home)
+        shutil.copytree(self.backup, self.shop.settings.home)
+        self.shop.restart()
 
     def _recorded(self, trouble: Trouble, send: Send, body: bytes, headers: Mapping[str, str]) -> Response:
         def recording(body: bytes, headers: Mapping[str, str]) -> Response:
@@ -117,10 +133,10 @@ class Walker:
 
 
 @settings(max_examples=PAYING_WALKS, deadline=None, suppress_health_check=list(HealthCheck))
-@given(walk=WALKS)
+@given(walk=WALKS_WITH_BACKUPS)
 def test_no_walk_takes_the_tier_of_a_paying_install(vendor: World, walk: list[tuple[str, Any]]) -> None:
-    """With a valid key that nobody revoked, the tier is there after every step, whatever clock, network and replays do;
-    and no replay moves the lease."""
+    """With a valid key that nobody revoked, the tier is there after every step, whatever clock, network, replays and
+    restored backups do; no replay moves the lease, and nothing lets it end later than the vendor said."""
     with walking(vendor) as (shop, _):
         walker = Walker(vendor, shop)
         assert shop.state().tier is Tier.PRO
@@ -129,7 +145,7 @@ def test_no_walk_takes_the_tier_of_a_paying_install(vendor: World, walk: list[tu
             walker.step(what, how)
             assert shop.state().tier is Tier.PRO, (what, how)
             assert shop.state().valid
-            assert what == "verify" or walker.lease() == before
+            assert what in {"verify", "restore"} or walker.lease() == before
             assert walker.lease()[1] <= vendor.now + 14 * MS_PER_DAY
 
 
@@ -148,7 +164,7 @@ def test_no_walk_brings_a_revoked_license_back(vendor: World, walk: list[tuple[s
 
 
 @settings(max_examples=OTHER_WALKS, deadline=None, suppress_health_check=list(HealthCheck))
-@given(walk=WALKS)
+@given(walk=WALKS_WITH_BACKUPS)
 def test_after_every_walk_all_is_well(vendor: World, walk: list[tuple[str, Any]]) -> None:
     """However a walk went, once clock and network are right a verification is due within a period of the tier, it
     succeeds, and the warning goes."""
