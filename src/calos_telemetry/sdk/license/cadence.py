@@ -42,13 +42,13 @@ def first(now: int, chance: float) -> Plan:
 def after_answer(window: NextCheck, tier: Tier, now: int, chance: float) -> Plan:
     """Plan the next verification inside the server's window.
 
-    A window that makes no sense (it has passed, or lies beyond twice the tier's period) is replaced by the tier's own
-    period, so that neither a wrong clock nor a wrong answer silences an install.
+    A window that makes no sense (it has passed, or lies beyond twice the tier's period) is replaced by what is
+    left of the tier's own period after its first third, so that neither a wrong clock nor a wrong answer silences an install.
     """
     period = _period(tier)
     begin, end = window.not_before, window.not_after
     if not now <= begin <= end <= now + 2 * period:
-        begin, end = now + period * 2 // 3, now + period
+        begin, end = now + period // 3, now + period
     return Plan(begin + int(chance * (end - begin)), now)
 
 

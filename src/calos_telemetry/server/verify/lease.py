@@ -10,7 +10,7 @@ from calos_telemetry.contract.license import License
 from calos_telemetry.contract.report import CLOCK_TOLERANCE_MS, Lease, NextCheck
 from calos_telemetry.contract.tiers import DAY, Tier, terms_of
 
-_PARTS = 12  # the window is a twelfth of the period wide: 2 hours of a day, 14 hours of a week
+_PARTS = 24  # the window is a 24th of the period wide: an hour of a day, seven hours of a week
 _SCALE = 1 << 64
 
 
@@ -30,15 +30,16 @@ def lease_for(tier: Tier, license_: License | None, number: int, now: int) -> Le
 
 
 def next_check(tier: Tier, install_id: str, spread_key: bytes, now: int) -> NextCheck:
-    """Return the window of the next verification: within the last third of the period, at a place of each install's own.
+    """Return the window of the next verification: the next one of the install's own that is at least a third of a period away.
 
-    The place is an HMAC of the install id, so that a fleet's calls stay spread however they started.
+    Each install has one window in every period.  Its place is an HMAC of the install id, so that a fleet's calls are spread
+    over the whole period, however many machines began at the same time.  A lease and its grace reach over two periods.
     """
     period = (terms_of(tier).verify_every or DAY) * MS_PER_SECOND
-    width = period // _PARTS
     place = int.from_bytes(hmac.digest(spread_key, install_id.encode(), hashlib.sha256)[:8])
-    begin = now + period * 2 // 3 + (period // 3 - width) * place // _SCALE
-    return NextCheck(not_before=begin, not_after=begin + width)
+    soonest = now + period // 3
+    begin = soonest + (period * place // _SCALE - soonest) % period
+    return NextCheck(not_before=begin, not_after=begin + period // _PARTS)
 
 
 def soon(now: int) -> NextCheck:
