@@ -27,7 +27,7 @@ docs: .venv/ready
 faults: .venv/ready
 	CALOS_FAULT_ROUNDS=$(or $(ROUNDS),150) $(BIN)/pytest tests/sdk/record tests/lifecycle tests/flow/test_fault_proxy.py $(ARGS)
 
-# 100,000 random walks of clock, network and license server: about two hours.
+# 100,000 random walks of clock, network and license server: about an hour.
 walks: .venv/ready
 	CALOS_FAULT_ROUNDS=$(or $(ROUNDS),150) $(BIN)/pytest tests/sdk/license/test_walks.py $(ARGS)
 

@@ -29,6 +29,12 @@ from calos_telemetry.sdk.license.lease import KeptAnswer
 from calos_telemetry.sdk.license.transport import Response
 from calos_telemetry.server.admin.licenses import Issued
 from calos_telemetry.server.verify import endpoint
+from calos_telemetry.store.database import open_sqlite
+from calos_telemetry.store.migrate import INSTALL, TELEMETRY
+
+EMPTY = "empty-install.db"
+"""A database as an install begins with: made once, because the migrations take longer than a walk."""
+pytestmark = pytest.mark.timeout(0 if THOROUGH else 120)
 
 YEAR = 365 * MS_PER_DAY
 OTHER_WALKS = 4 * ROUNDS
@@ -61,6 +67,7 @@ def vendor() -> Iterator[World]:
     """Return one vendor for all walks; each begins at the same moment, because the vendor's keys hold for 90 days."""
     with tempfile.TemporaryDirectory() as home:
         world = World(Path(home) / "vendor")
+        open_sqlite(world.home / EMPTY, TELEMETRY, INSTALL).dispose()
         yield world
         world.close()
 
@@ -71,8 +78,11 @@ def walking(world: World) -> Iterator[tuple[Shop, Issued]]:
     world.use()
     world.now, world.skew = START, 0
     issued = world.issue(days=3 * 365)
-    with tempfile.TemporaryDirectory() as home:
-        shop = Shop(world, Path(home) / "install", issued.key)
+    with tempfile.TemporaryDirectory() as directory:
+        home = Path(directory) / "install"
+        home.mkdir(mode=0o700)
+        shutil.copy(world.home / EMPTY, home / "telemetry.db")
+        shop = Shop(world, home, issued.key)
         try:
             yield shop, issued
         finally:
