@@ -11,11 +11,12 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from calos_telemetry import Settings, Telemetry
+from calos_telemetry.testing.canaries import contents_of
+from calos_telemetry.testing.marks import Marks
 
 from ..flow.conftest import Vendor, run
 from . import shops
-from .marks import Marks
-from .relay import Relay, files_of
+from .relay import Relay
 
 _OWN_LOGS = ("httpx", "httpcore", "canary_shop", "asyncio", "werkzeug")
 """What the test's client and the application itself log is theirs."""
@@ -69,13 +70,13 @@ def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         stack.callback(telemetry.close)
         ask = getattr(shops, request.param)(telemetry, result.marks)
         _visit(ask, result.marks)
-        result.files |= {f"spooled {name}": content for name, content in files_of(result.home).items()}
+        result.files |= {f"spooled {name}": content for name, content in contents_of(result.home).items()}
         telemetry.flush()
         result.events = telemetry.install.books().stored
         telemetry.install.verify()
         for page in ("", "summary?hours=24", "report"):
             result.pages[page] = ask("GET", f"/api/telemetry/{page}", {"Host": "127.0.0.1"})
-        result.files |= files_of(result.home, vendor.home)
+        result.files |= contents_of(result.home, vendor.home)
         result.sent = relay.everything()
         assert not telemetry.failures, telemetry.failures
     return result

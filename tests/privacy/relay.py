@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
-import zlib
 from contextlib import suppress
-from pathlib import Path
+
+from calos_telemetry.testing.canaries import inflated
 
 
 class Relay:
@@ -43,34 +43,3 @@ class Relay:
                 writing.sendall(piece)
         with suppress(OSError):
             writing.shutdown(socket.SHUT_WR)
-
-
-def inflated(raw: bytes) -> list[bytes]:
-    """Return what every gzip member in ``raw`` holds."""
-    return [inner for at in _starts(raw) if (inner := _member(raw[at:]))]
-
-
-def _starts(raw: bytes) -> list[int]:
-    starts, at = [], raw.find(b"\x1f\x8b\x08")
-    while at >= 0:
-        starts.append(at)
-        at = raw.find(b"\x1f\x8b\x08", at + 1)
-    return starts
-
-
-def _member(raw: bytes) -> bytes:
-    try:
-        return zlib.decompressobj(wbits=31).decompress(raw)
-    except zlib.error:
-        return b""
-
-
-def files_of(*homes: Path) -> dict[str, bytes]:
-    """Return the content of every file under the homes, with what compressed parts of it hold."""
-    contents = {}
-    for home in homes:
-        for path in sorted(home.rglob("*")):
-            if path.is_file():
-                raw = path.read_bytes()
-                contents[str(path)] = raw + b"".join(inflated(raw))
-    return contents

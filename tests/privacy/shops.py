@@ -15,8 +15,7 @@ from starlette.testclient import TestClient
 
 from calos_telemetry import LicenseMiddleware, Telemetry, TelemetryMiddleware, track_error, track_feature
 from calos_telemetry.sdk.middleware.flask import init_flask
-
-from .marks import Marks
+from calos_telemetry.testing.marks import Marks
 
 HOST = "shop.example.com"
 Ask = Callable[..., Any]

@@ -7,9 +7,10 @@ import sqlite3
 
 import pytest
 
+from calos_telemetry.testing.canaries import inflated
+from calos_telemetry.testing.marks import KINDS, Marks
+
 from .conftest import Run
-from .marks import KINDS, Marks
-from .relay import inflated
 
 PLACES = {
     "URL path", "path that no route has", "path without a router", "query", "body", "user agent", "referrer", "cookie",

@@ -113,10 +113,12 @@ def test_a_request_becomes_an_obfuscated_event(app: Flask, stored: Stored) -> No
         ("/api/handled", "/api/handled", 409),
         ("/wp-login.php", "(unmatched)", 404),
         ("/static/bob.css", "/static/:id", 404),
+        ("/api//awaited//bob", "(unmatched)", 308),
     ],
 )
 def test_the_template_is_flasks_own(app: Flask, stored: Stored, path: str, template: str, status: int) -> None:
-    """Routes give their rule, also where they answer 404 themselves; what Flask handles is no failure."""
+    """Routes give their rule, also where they answer 404 themselves; where Flask redirects to a tidier path there is
+    none.  What Flask handles is no failure."""
     assert ask(app, path).status_code == status
     events = stored()
     event = only(events, "api_request")

@@ -31,10 +31,10 @@ class Mark:
 
 
 class Marks:
-    """Makes marks, the same in every run, and finds what is left of them."""
+    """Makes marks, for each ``seed`` the same in every run, and finds what is left of them."""
 
-    def __init__(self) -> None:
-        self._random = random.Random(2026)  # noqa: S311 - not a secret, and the same every time
+    def __init__(self, seed: str = "") -> None:
+        self._random = random.Random(seed)  # noqa: S311 - not a secret, and the same every time
         self._made: dict[tuple[str, str], Mark] = {}
 
     def __iter__(self) -> Iterator[Mark]:
