@@ -11,8 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calos_telemetry.clock import MS_PER_DAY, date_of
 from calos_telemetry.contract.report import (
     MAX_INFLATED,
+    MAX_ROWS,
     LicensePart,
     Product,
     RawVerifyRequest,
@@ -22,6 +24,7 @@ from calos_telemetry.contract.report import (
     inflate,
     request_base,
 )
+from calos_telemetry.contract.rows import AggregateRow
 from calos_telemetry.contract.signing import check, sign
 from calos_telemetry.errors import ProtocolError, SignatureError
 
@@ -58,6 +61,17 @@ def test_anything_but_one_whole_member_is_refused(content: bytes, data: st.DataO
     for broken in (wire[: data.draw(st.integers(0, len(wire) - 1))], wire * 2, wire + b"\0", b"x" + wire):
         with pytest.raises(ProtocolError):
             inflate(broken)
+
+
+def test_the_most_monotonous_report_comes_through_and_a_bomb_does_not() -> None:
+    """A full report of one series on ever other days, each text as long as it may be, inflates; a body of zeros does not,
+    although it would stay below the limit for bytes."""
+    days = (date_of(day * MS_PER_DAY) for day in range(MAX_ROWS))
+    monotonous = [AggregateRow(date=day, counter="feature", key="x" * 200, value=1, revision=2**40) for day in days]
+    content = msgspec.json.encode(monotonous)
+    assert inflate(gzip.compress(content, compresslevel=9)) == content
+    with pytest.raises(ProtocolError, match="inflates to more"):
+        inflate(gzip.compress(bytes(MAX_INFLATED // 2)))
 
 
 def test_a_bomb_stops_at_the_limit() -> None:

@@ -18,6 +18,10 @@ from calos_telemetry.errors import ProtocolError
 VERSION = 1
 MAX_WIRE = 1 << 20
 MAX_INFLATED = 8 << 20
+MAX_RATIO = (
+    250  # the most monotonous reports grow to a hundred times their size, a day's to eight times, a bomb to a thousand
+)
+_SMALL = 64 * 1024
 MAX_ROWS = 20_000
 CLOCK_TOLERANCE_MS = 10 * 60_000
 
@@ -173,8 +177,10 @@ def freeze(request: VerifyRequest | Report) -> bytes:
 def inflate(wire: bytes, limit: int = MAX_INFLATED) -> bytes:
     """Inflate one gzip member of at most ``limit`` bytes; the only place that inflates.
 
-    Raises :class:`ProtocolError` on damage, on more than ``limit`` bytes, and on anything behind the first member.
+    Raises :class:`ProtocolError` on damage, on more than ``limit`` bytes, on more than any report grows by, and on anything
+    behind the first member.
     """
+    limit = min(limit, _SMALL + MAX_RATIO * len(wire))
     inflater = zlib.decompressobj(wbits=31)
     try:
         content = inflater.decompress(wire, limit + 1)
