@@ -186,3 +186,11 @@ def test_every_make_target_in_readme_exists() -> None:
     """What README tells to make can be made."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`?make ([a-z]+)", README)) <= targets
+
+
+def test_the_proofs_that_are_named_exist() -> None:
+    """Each claim about reports names tests that are there."""
+    claims = (ROOT / "docs" / "reports.md").read_text()
+    named = re.findall(r"`(tests/[\w/.]+)`", claims)
+    assert len(named) > 10
+    assert [path for path in named if not (ROOT / path).exists()] == []
