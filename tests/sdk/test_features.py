@@ -154,10 +154,9 @@ import django
 django.setup()
 from django.http import HttpResponse
 from django.test import AsyncClient, Client
-from django.urls import path
+from django.urls import include, path
 from django.views import View
-from calos_telemetry import feature
-from calos_telemetry.sdk.telemetry import default_telemetry
+from calos_telemetry import Telemetry, feature
 
 @feature("function")
 def function(request): return HttpResponse("ok")
@@ -168,19 +167,22 @@ class Klass(View):
     def get(self, request): return HttpResponse("ok")
 class Async(View):
     async def get(self, request): return HttpResponse("ok")
+def plain(request, number=0): return HttpResponse("ok")
 urlpatterns = [path("f", function), path("c", coroutine), path("k", Klass.as_view()),
-    path("a", feature("async_class")(Async.as_view()))]
-answers = [Client().get("/" + name).content.decode() for name in "fcka"]
-answers += [asyncio.run(AsyncClient().get("/" + name)).content.decode() for name in "fcka"]
-assert answers == ["ok"] * 8, answers
-telemetry = default_telemetry()
+    path("a", feature("async_class")(Async.as_view())),
+    path("forum/", include(([path("n", plain)], "forum"))), path("pos/<int:number>", plain)]
+telemetry = Telemetry(features={"/pos": "by_prefix", "/nowhere": "forum"})
+names = ["f", "c", "k", "a", "forum/n", "pos/7"]
+answers = [Client().get("/" + name).content.decode() for name in names]
+answers += [asyncio.run(AsyncClient().get("/" + name)).content.decode() for name in names]
+assert answers == ["ok"] * 12, answers
 telemetry.flush()
 print(json.dumps({row["feature"]: row["count"] for row in telemetry.summary()["featureUsage"]}))
 """
 
 
-def test_marked_views_of_django(tmp_path: Any) -> None:
-    """Marked views of Django, functions and classes, sync and async, under WSGI and ASGI, are counted once a request."""
+def test_features_of_django(tmp_path: Any) -> None:
+    """Marked views, functions and classes, sync and async, URL namespaces and prefixes, under WSGI and ASGI, count once."""
     environment = {
         **os.environ,
         "CALOS_HOME": str(tmp_path),
@@ -190,7 +192,8 @@ def test_marked_views_of_django(tmp_path: Any) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", _DJANGO], env=environment, capture_output=True, text=True, check=True, timeout=60
     )
-    assert json.loads(ran.stdout) == {"function": 2, "coroutine": 2, "klass": 2, "async_class": 2}
+    found = ("function", "coroutine", "klass", "async_class", "forum", "by_prefix")
+    assert json.loads(ran.stdout) == dict.fromkeys(found, 2)
 
 
 def test_outside_requests_each_call_is_a_use(telemetry: Telemetry, stored: Stored) -> None:

@@ -129,6 +129,42 @@ def test_fastapi_routers_with_prefixes_give_their_whole_template(telemetry: Tele
     assert paths == ["/api/users/:id/transcripts/:id", "/v2/users/:id/transcripts/:id"]
 
 
+async def anything(scope: Any, receive: Any, send: Any) -> None:
+    await PlainTextResponse("ok")(scope, receive, send)
+
+
+async def by_prefix(scope: Any, receive: Any, send: Any) -> None:
+    scope["root_path"] = "/bob"
+    await Starlette(routes=[Route("/x", page)])(scope, receive, send)
+
+
+TENANTS = Starlette(
+    routes=[
+        Mount("/shops/{name}", routes=[Route("/x", page), Mount("/deep/{other}", routes=[Route("/{name}", page)])]),
+        Mount("/assets/{name}", anything),
+        Mount("", by_prefix),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "template"),
+    [
+        ("/shops/bob/x", "/shops/:id/x"),
+        ("/shops/bob/deep/bob/eve", "/shops/:id/deep/:id/:id"),
+        ("/shops/bob/wp-login.php", "/shops/:id"),
+        ("/assets/bob/any/thing", "/assets/:id"),
+        ("/bob/x", "/:id/x"),
+    ],
+)
+def test_mounts_give_their_pattern_and_never_a_value(
+    telemetry: Telemetry, stored: Stored, path: str, template: str
+) -> None:
+    """A mount with parameters is recorded by its pattern; a prefix that no mount explains is a parameter as a whole."""
+    TestClient(TelemetryMiddleware(TENANTS, telemetry), base_url=f"http://{HOST}").get(path)
+    assert [event["path"] for event in stored()] == [template]
+
+
 def test_an_unhandled_exception_is_recorded_and_passes_through(telemetry: Telemetry, stored: Stored) -> None:
     """The exception reaches the server unchanged; its event has a category, a scrubbed message and five lines at most."""
     with pytest.raises(TimeoutError, match="no answer for bob"):

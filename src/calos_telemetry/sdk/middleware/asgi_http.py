@@ -23,7 +23,11 @@ def counting(facts: RequestFacts, receive: Receive, send: Send) -> tuple[Receive
     async def counting_send(message: Message) -> None:
         kind = message["type"]
         if kind == "http.response.body":
-            _note_body(facts, len(message.get("body", b"")), message.get("more_body"))
+            size = len(message.get("body", b""))
+            facts.response_bytes += size
+            facts.whole = not message.get("more_body")
+            if facts.began_us is not None or not facts.whole:
+                facts.note_piece(size)
         elif kind == "http.response.start":
             facts.note_status(message["status"])
             facts.is_page = _is_page(message.get("headers", ()))
@@ -37,14 +41,6 @@ def counting(facts: RequestFacts, receive: Receive, send: Send) -> tuple[Receive
             raise
 
     return counting_receive, counting_send
-
-
-def _note_body(facts: RequestFacts, size: int, more: object) -> None:
-    facts.response_bytes += size
-    if not more:
-        facts.whole = True
-    if more or facts.began_us is not None:
-        facts.note_piece(size)
 
 
 def _is_page(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -61,5 +57,5 @@ def _size_of_file(message: Message) -> int:
     """Return the size of what the server sends without us, as far as the message tells."""
     try:
         return Path(message["path"]).stat().st_size if "path" in message else int(message.get("count") or 0)
-    except OSError:  # the server will find out, too
+    except (OSError, TypeError, ValueError):  # the server will find out, too
         return 0

@@ -11,6 +11,7 @@ TEMPLATE = "calos.template"
 TAGS = "calos.tags"
 """Likewise, the names of what the route belongs to."""
 LITESTAR_TEMPLATE = "path_template"
+_UNEXPLAINED = "/{mounted}"
 
 
 def route_of(scope: MutableMapping[str, Any], root: str) -> str | None:
@@ -21,7 +22,7 @@ def route_of(scope: MutableMapping[str, Any], root: str) -> str | None:
     path = _path_of(scope)
     if path is not None:
         mounted: str = scope.get("root_path", "")[len(root) :]
-        return mounted + path
+        return _mounts(_Same(scope.get("router")), mounted) + path if mounted else path or None
     endpoint = scope.get("endpoint")
     if endpoint is None or "app" not in scope:
         return scope.get(LITESTAR_TEMPLATE) or scope.get(TEMPLATE)
@@ -42,12 +43,51 @@ def _path_of(scope: MutableMapping[str, Any]) -> str | None:
     route, included = scope.get("route"), _included(scope)
     if included is not None:
         route = included.starlette_route or included
+    if hasattr(route, "routes"):  # a mounted application that has no route of its own, or none that matched
+        return ""
     path = getattr(route, "path", None)
     return path if isinstance(path, str) else None
 
 
 def _included(scope: MutableMapping[str, Any]) -> Any:
     return scope["fastapi"].get("effective_route_context") if "fastapi" in scope else None
+
+
+class _Same:
+    """An object by its identity: a router of Starlette cannot be hashed."""
+
+    __slots__ = ("it",)
+
+    def __init__(self, it: Any) -> None:
+        self.it = it
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.it is other.it
+
+    def __hash__(self) -> int:
+        return id(self.it)
+
+
+@lru_cache(maxsize=1_024)
+def _mounts(router: _Same, mounted: str) -> str:
+    """Return the pattern of the mounts behind the root path ``mounted``, which holds the values of their parameters.
+
+    What no mount of the outermost ``router`` explains is a parameter as a whole: it may be a tenant's name.
+    """
+    return _mount_pattern(router.it, mounted) or _UNEXPLAINED
+
+
+def _mount_pattern(router: Any, path: str) -> str | None:
+    for route in getattr(router, "routes", None) or ():
+        expression = getattr(route, "path_regex", None)
+        found = expression.match(path + "/") if expression is not None and hasattr(route, "routes") else None
+        if found is None:
+            continue
+        rest = found.groupdict().get("path", "").rstrip("/")
+        inner = _mount_pattern(route, "/" + rest) if rest else ""
+        if inner is not None:
+            return str(route.path) + inner
+    return None
 
 
 @lru_cache(maxsize=64)

@@ -33,7 +33,8 @@ def _note_route() -> None:
     facts = request.environ.get(FACTS)
     if request.url_rule is not None and facts is not None:
         facts.route = request.environ[ROUTE] = request.script_root + request.url_rule.rule
-        request.environ[TAGS] = request.blueprints
+        if request.blueprint is not None:
+            request.environ[TAGS] = request.blueprint.split(".")[::-1]
 
 
 def _note_error(_app: Flask, exception: BaseException) -> None:

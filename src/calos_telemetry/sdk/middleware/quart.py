@@ -40,7 +40,8 @@ async def _note_route() -> None:
     asked = _asked()
     if asked.url_rule is not None:
         asked.scope[TEMPLATE] = asked.url_rule.rule
-        asked.scope[TAGS] = asked.blueprints
+        if asked.blueprint is not None:
+            asked.scope[TAGS] = asked.blueprint.split(".")[::-1]
 
 
 async def _note_who(_error: BaseException | None) -> None:

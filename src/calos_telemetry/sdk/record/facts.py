@@ -95,11 +95,9 @@ class RequestFacts:
 
     def end(self) -> None:
         """Note that the request is over."""
-        elapsed = self.elapsed_us()
+        self.duration_us = elapsed = (perf_counter_ns() - self.started) // 1_000
         if self.began_us is not None and (self.streams or not self.whole):
             self.duration_us, self.streamed_us = self.began_us, elapsed - self.began_us
-        else:
-            self.duration_us = elapsed
         if not self.status:
             self.status = CLIENT_LEFT if self.disconnected else FAILED
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 _STATIC = (".css", ".js", ".mjs", ".map", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".ico", ".webp", ".avif", ".woff",
            ".woff2", ".ttf", ".pdf", ".zip", ".txt", ".xml", ".mp4", ".webm")  # fmt: skip
+_STATIC_FOLDER = "static"  # where every framework serves them by default, and the template has no name of a file
 _RPC = frozenset({"rpc", "jsonrpc", "json-rpc", "xmlrpc", "grpc", "trpc"})
 
 
@@ -17,6 +18,6 @@ def style_of(template: str, is_page: bool) -> str:
         return "graphql"
     if not _RPC.isdisjoint(segments):
         return "rpc"
-    if segments[-1].endswith(_STATIC):
+    if segments[-1].endswith(_STATIC) or _STATIC_FOLDER in segments:
         return "static"
     return "page" if is_page else "rest"
