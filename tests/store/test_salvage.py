@@ -18,7 +18,6 @@ from tests.postgres import NEEDS, bin_directory, cluster
 from calos_telemetry.cli.main import main
 from calos_telemetry.contract.events import FeatureUsage, to_record
 from calos_telemetry.contract.report import Books
-from calos_telemetry.errors import StoreError
 from calos_telemetry.sdk.install import Install
 from calos_telemetry.sdk.record import storing
 from calos_telemetry.sdk.record.drain import MAX_UNSTORABLE
@@ -155,17 +154,6 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, install: Install, spool: Spoo
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
-def test_a_newer_database_lets_the_application_go_on(tmp_path: Path) -> None:
-    """After a downgrade the database is left alone, and the sentence says what to do."""
-    Install(Settings(home=tmp_path)).close()
-    with sqlite3.connect(tmp_path / FILE) as connection:
-        connection.execute("UPDATE install_version SET version_num = 'install_9999'")
-    connection.close()
-    with pytest.raises(StoreError, match="newer version than this code: upgrade calos-telemetry"):
-        Install(Settings(home=tmp_path))
-    assert corrupt_files(tmp_path / FILE) == []
-
-
 @pytest.mark.parametrize("kind", ["a time beyond every calendar", "a number that no column holds"])
 def test_one_event_that_cannot_be_stored_does_not_hold_up_the_others(
     install: Install, spool: Spool, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -205,18 +193,6 @@ def test_a_mistake_of_ours_does_not_empty_the_spool(
             install.drain()
     assert install.drain().events == 100 - MAX_UNSTORABLE
     assert install.books().dropped == {"unstorable": MAX_UNSTORABLE}
-
-
-@pytest.mark.parametrize("leap", [-86_400_000, 365 * 86_400_000])
-def test_events_of_a_leaping_clock_are_stored_once(install: Install, spool: Spool, leap: int) -> None:
-    """A day back or a year forward: revisions still rise, and every event is counted once."""
-    use(spool, 5)
-    install.drain()
-    use(spool, 5, AT + leap)
-    install.drain()
-    use(spool, 5, AT + 10)
-    install.drain()
-    assert stored(install) == (15, 15)
 
 
 def test_a_restarted_postgresql_is_used_again(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 from sqlalchemy import Engine, MetaData, insert, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from calos_telemetry.errors import CalosTelemetryError
 from calos_telemetry.store.install_tables import books
 
 _PRIMARY = 0xFF
@@ -59,6 +60,8 @@ def problem(engine: Engine, *tables: MetaData) -> str | None:
                     connection.execute(select(table).limit(0))
             connection.execute(insert(books), {"entry": "", "events": 0})
             connection.rollback()
+    except CalosTelemetryError as error:
+        return str(error)
     except DBAPIError as error:
         return f"the database cannot be used ({reason(error)}): {remedy(error)}"
     return None
