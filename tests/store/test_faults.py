@@ -219,10 +219,24 @@ def test_a_newer_database_is_refused_and_the_application_goes_on(settings: Setti
     complaint = operator.complaint("status", **{name: value for name, value in environment.items() if value})
     assert "newer version than this code: upgrade calos-telemetry" in complaint
     with writing(newer) as connection:
-        connection.execute(text("UPDATE install_version SET version_num = 'install_0003'"))
+        connection.execute(text("UPDATE install_version SET version_num = 'install_0004'"))
     newer.dispose()
     assert telemetry.flush() == 3
     telemetry.close()
+
+
+def test_a_second_install_in_a_schema_is_refused(postgres_url: str, tmp_path: Path) -> None:
+    """Two would count into each other: the first goes on, the second is told what to set, and leaves nothing behind."""
+    homes = [Settings(home=tmp_path / name, database_url=postgres_url, database_schema="shared") for name in "ab"]
+    first = Install(homes[0])
+    with pytest.raises(
+        StoreError, match=f"another install .{first.identity.install_id}.: set TELEMETRY_DATABASE_SCHEMA"
+    ):
+        Install(homes[1])
+    again = Install(homes[0])
+    assert stored(again) == (0, 0, 0, 0)
+    for one in (first, again):
+        one.close()
 
 
 @pytest.mark.parametrize("leap", [-86_400_000, 365 * 86_400_000])

@@ -129,6 +129,12 @@ class UpkeepRow(msgspec.Struct, frozen=True, kw_only=True):
     done_at: Annotated[Moment, declared("when it was done last, unix ms", "shows whether it happens")]
 
 
+class OwnerRow(Owned, frozen=True, kw_only=True):
+    """telemetry_owner: the install whose tables these are."""
+
+    number: Annotated[Count, declared("always 1: there is one owner", "keeps installs apart")]
+
+
 class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     """telemetry_reports: every exchange, byte for byte, with its receipt."""
 
@@ -177,6 +183,7 @@ TABLES: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
     ("telemetry_aggregates", Owned, "for ever"),
     ("telemetry_books", BooksRow, "for ever"),
     ("telemetry_upkeep", UpkeepRow, "for ever"),
+    ("telemetry_owner", OwnerRow, "for ever"),
     ("telemetry_reports", LedgerRow, "400 days"),
     ("telemetry_sightings", SightingRow, "for ever"),
     ("spool_cursors", SpoolCursor, "7 days"),

@@ -18,7 +18,7 @@ from calos_telemetry.clock import now_ms
 from calos_telemetry.contract.keys import Use
 from calos_telemetry.contract.receipt import SignedReceipt, parse_receipt
 from calos_telemetry.contract.report import Books
-from calos_telemetry.errors import SettingsError
+from calos_telemetry.errors import SettingsError, StoreError
 from calos_telemetry.private_files import ensure_directory
 from calos_telemetry.sdk.identity import Identity, load_identity
 from calos_telemetry.sdk.license.exchange import check_receipt
@@ -41,6 +41,7 @@ from calos_telemetry.store.database import open_database
 from calos_telemetry.store.faults import problem
 from calos_telemetry.store.install_tables import books
 from calos_telemetry.store.migrate import INSTALL, TELEMETRY
+from calos_telemetry.store.owner import claim
 from calos_telemetry.store.salvage import corrupt_files, heal, open_or_begin
 from calos_telemetry.store.summary import summarise
 
@@ -68,7 +69,13 @@ class Install:
         url, schema = self.settings.database_url, self.settings.database_schema
         if url is None:
             return open_or_begin(self._file, TELEMETRY, INSTALL)
-        return open_database(url, self._file, TELEMETRY, INSTALL, schema=schema)
+        engine = open_database(url, self._file, TELEMETRY, INSTALL, schema=schema)
+        try:
+            claim(engine, self.identity.install_id)
+        except StoreError:
+            engine.dispose()
+            raise
+        return engine
 
     @property
     def _file(self) -> Path:

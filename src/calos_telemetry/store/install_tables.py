@@ -21,6 +21,13 @@ books = Table(
     Column("events", BigInteger, nullable=False, comment="events, ever"),
 )
 
+owner = Table(
+    "telemetry_owner",
+    install,
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="always 1: there is one owner"),
+    Column("install_id", String(32), nullable=False, comment="the install, 32 hex digits"),
+)
+
 upkeep = Table(
     "telemetry_upkeep",
     install,
