@@ -42,7 +42,7 @@ rip ospf vlan vxlan mod log geo b pep
 _NUMBERED: Final = frozenset(_NUMBERED_WORDS.split())
 _LONG_NUMBERED: Final = frozenset({"iso", "rfc", "epsg"})
 _MOST_DIGITS: Final = 5  # iso20022, epsg25832
-_NUMBER: Final = re.compile(r"([A-Z]+(?![a-z])|[A-Z]?[a-z]+)?[-_.]?([0-9]+)")
+_NUMBER: Final = re.compile(r"([A-Z]+(?![a-z])|[A-Z]?[a-z]+)?[-_.]?([0-9]+)(?=([a-z])?)")
 # i18n a11y · 180x180 · 24h 30d 1080p 12months · 1st 22nd · v2 v2.1 v1beta1 v20240131 · en_419
 _NUMBERED_NAME: Final = re.compile(
     r"[a-z]\d\d[a-z]|\d{2,4}x\d{2,4}|\d{1,4}(?:ms|s|m|min|h|d|w|y|k|p|bit|(?:minute|hour|day|week|month|year)s?)"
@@ -90,18 +90,23 @@ def _has_record_number(text: str, pieces: list[str]) -> bool:
             text = text.replace(piece, "", 1)
         elif _SHORT_CODE.fullmatch(piece):
             return True
-    return any(len(number) > 1 and not _explains(stem.lower(), number) for stem, number in _NUMBER.findall(text))
+    return any(
+        len(number) > 1 and not _explains(stem.lower(), number, behind)
+        for stem, number, behind in _NUMBER.findall(text)
+    )
 
 
 def _carries_number(piece: str) -> bool:
     return _DIGIT.search(piece) is not None and not piece.isdigit()
 
 
-def _explains(stem: str, number: str) -> bool:
+def _explains(stem: str, number: str, behind: str) -> bool:
     """Say whether a technical word accounts for the number behind it (``m365``, ``sha256``, ``form1099``)."""
     if stem in _LONG_NUMBERED:
         return len(number) <= _MOST_DIGITS
-    return stem in _NUMBERED and len(number) <= _MOST_DIGITS - (2 if len(stem) == 1 else 1)
+    if len(stem) == 1:
+        return not behind and stem in _NUMBERED and len(number) <= _MOST_DIGITS - 2
+    return stem in _NUMBERED and len(number) <= _MOST_DIGITS - 1
 
 
 def _is_random(text: str) -> bool:

@@ -176,8 +176,8 @@ RULES: Final = (
         "user.word",
         USER,
         "a name right behind the word `user`",
-        r"(?i)\b(user([ _]?name)?|usr|login|handle|nick(name)?)s?[\s:,]",
-        rf"(?i)\b(?<![.\\])(?:user(?:[ _]?name)?|usr|login|handle|nick(?:name)?)s?(?: (?:with|id|name|named|called|of|is|was|account|not|found|does|exists?|disabled|locked|unknown|denied|authenticated|authori[sz]ed|created|deleted|removed|added|updated|registered|verified|blocked|banned)){{0,4}}[:,]?\s{{1,2}}{_OPEN}(?=(?P<v>{_NAME}))",
+        r"(?i)\b(user([ _]?name)?|usr|login|nick(name)?)s?[\s:,]",
+        rf"(?i)\b(?<![.\\])(?:user(?:[ _]?name)?|usr|login|nick(?:name)?)s?(?: (?:with|id|name|named|called|of|is|was|account|not|found|does|exists?|disabled|locked|unknown|denied|authenticated|authori[sz]ed|created|deleted|removed|added|updated|registered|verified|blocked|banned)){{0,4}}[:,]?\s{{1,2}}{_OPEN}(?=(?P<v>{_NAME}))",
         _is_called_so,
     ),
     Rule(
@@ -194,7 +194,7 @@ RULES: Final = (
         "the number of a person",
         rf"(?i)\b({_PERSON})s?(_?ids?)?\b[^\d\[]{{0,24}}\[?([0-9a-f]{{8}}-|\d{{3}}|[\w-]{{0,16}}\d)",
         rf"(?i)\b(?:{_PERSON})s?(?:_?ids?)?\b(?:[ _-]?(?:with|id|ids|no|number|num|nr|uuid|guid|pk|is|was|disabled|of|for|the|has|matching|query|where|by))*[\"']?[:=]?\s?[#\"'`(<\[:=\s]{{0,3}}"
-        rf"(?:[\"']?(?:id|pk)[\"']?[=: ]\s?[\"']?)?(?P<v>\d{{3,20}}(?:, \d{{1,20}}){{0,9}}(?![\w.]*\w)|{_UUID}|(?-i:[a-z]{{2,12}}[_-]\w{{6,60}})(?![\w.]*\w))",
+        rf"(?:[\"']?(?:id|pk)[\"']?[=: ]\s?[\"']?)?(?P<v>\d{{3,20}}(?:, \d{{1,20}}){{0,9}}(?![\w.]*\w)|{_UUID}|(?-i:[a-z]{{1,12}}[_-]\w{{6,60}})(?![\w.]*\w))",
         _is_number_of_person,
     ),
     Rule(

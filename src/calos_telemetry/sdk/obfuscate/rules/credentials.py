@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from calos_telemetry.sdk.obfuscate.placeholders import ID, TOKEN, VALUE
+from calos_telemetry.sdk.obfuscate.placeholders import ID, MASK, TOKEN, VALUE
 from calos_telemetry.sdk.obfuscate.rules.checks import is_opaque
 from calos_telemetry.sdk.obfuscate.rules.rule import Rule
 from calos_telemetry.sdk.obfuscate.words import is_wordy
@@ -28,13 +28,14 @@ _NOTHING: Final = frozenset(
     "hidden masked redacted xxx xxxx *** ... n/a na".split(),
 )
 _CODES: Final = re.compile(r"pin|otp|cv[vc]|code|pass|pw", re.IGNORECASE)
-_TEMPLATE: Final = re.compile(r"[%$]?[({<\[]\w*[)}>\]]?[sdr]?|%[sdrif]|\W+")
+_TEMPLATE: Final = re.compile(r"[%$]?(?:\(\w*\)|\{\w*\}|<\w*>|\[\w*\])[sdr]?|[%$]?[({<\[][a-z_]*|%[sdrif]|\W+")
 _RECORD: Final = re.compile(r"[A-Za-z]{2,12}[_-]-?\d[\d_-]*|AES-\d{3}-\w{2,3}")  # job_1445144423722_0020
 _NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}\b")
 _PAIR: Final = re.compile(r"[\w.-]{1,60}=.")  # the inside of a cookie: its own rule takes the values one by one
 _ASSIGNED: Final = re.compile(
     r"(?:pass|pw)[a-z]{0,8}[\"'\\]{0,3}\s?=\s?[^=>]", re.IGNORECASE
 )  # a password may be a word
+_PASSWORD: Final = re.compile(r"pass|pw", re.IGNORECASE)
 _COUNT_DIGITS: Final = 6
 _LONG: Final = 20
 
@@ -49,6 +50,8 @@ def _is_secret(match: re.Match[str]) -> bool:
         return False
     if value.isdigit():
         return len(value) >= _COUNT_DIGITS or _CODES.match(match[0]) is not None
+    if _PASSWORD.match(match[0]) and any(map(str.isdigit, value)):
+        return True  # two words and a digit are what people make up
     if _ASSIGNED.match(match[0]) or (match["v"] is None and " " in value.strip()):
         return True
     return not is_wordy(value)
@@ -139,7 +142,7 @@ RULES: Final = (
         rf"(?i)({_NAMES})(\w*\.\w+\(|\(|\s(is|was|to)?\s?)[\"'`]|[\"'`][^\n]*[\"'`)]\s?[!=]==?\s?[\w.]*({_NAMES})",
         rf"(?i)(?:{_NAMES})(?:[_\w]*\.\w{{1,24}}\(|\(|\s(?:is|was|to)?\s?)(?P<q>[\"'`])(?P<v>(?:(?!(?P=q))[^\n]){{4,200}})(?P=q)"
         rf"|(?P<p>[\"'`])(?P<w>(?:(?!(?P=p))[^\n]){{4,200}})(?P=p)\)?\s?[!=]==?\s?[\w.]{{0,40}}(?:{_NAMES})",
-        lambda match: not is_wordy(match["v"] or match["w"]),
+        lambda match: not is_wordy((match["v"] or match["w"]).replace(MASK, "")),
     ),
     Rule(
         "secret.following",

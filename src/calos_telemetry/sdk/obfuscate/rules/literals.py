@@ -53,7 +53,7 @@ def _is_literal(match: re.Match[str]) -> bool:
 
 def _is_typed(match: re.Match[str]) -> bool:
     """Say whether it was typed by somebody: no known words, nothing written like an identifier, a template or a date."""
-    value = match["v"]
+    value = match["v"].replace(MASK, "")  # what an earlier pass took out says nothing
     if (
         is_wordy(value)
         or (value.isdigit() and len(value) < _LONG_NUMBER)

@@ -28,7 +28,7 @@ _SUM: Final = r"\d{1,3}(?:[,.' ]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d{1,4})?"
 _IDENTITY: Final = (
     r"passport|ssn|social security|national id(?:entity)?|nino?|tax(?:payer)? id(?:entification)?|steuer-?id|vat|tin|itin|nif"
     r"|nie|dni|cpf|cnpj|curp|aadhaar|pan|gstin|pesel|personnummer|bsn|npi|mbi|nhs|medicare|driver'?s? licen[cs]e|licen[cs]e plate"
-    r"|identity card|id card|insurance|finnish id|rrn|frn|brn|ein|abn|acn|siren|siret|rut|rfc|nip|regon|cuit|hetu"
+    r"|identity card|id card|insurance|finnish id|rrn|frn|brn|ein|abn|acn|siren|siret|rut|nip|regon|cuit|hetu"
     r"|voter|iqama|emirates id|registration|sozialversicherungsnummer|kennitala|c[eé]dula|rodné č[ií]slo"
     r"|niss|nric|hkid|sa id|cpr|f[oø]dselsnummer"
 )
@@ -112,10 +112,10 @@ RULES: Final = (
         "identity.shape",
         ID,
         "the shape of a national identity number",
-        r"\b\d{3}[- ]\d{2}[- ]\d{4}\b|(?i)\d{6}[-+a][0-9]{3,7}|\d{3}\.\d{3}\.\d{3}-|\d\d\.\d{3}\.\d{3}/\d{4}-|(\d\d)?[a-z]{5}\d{4}[a-z]|[xyz0-9]\d{7}[a-z]"
+        r"\b\d{3}[- ]\d{2}[- ]\d{4}\b|(?i)\d{6}[-+a][0-9]{3,7}|\d{3}\.\d{3}\.\d{3}-|\d\d\.\d{3}\.\d{3}/\d{4}-|(\d\d)?[a-z]{5}\d{4}[a-z]|[a-z]{4}\d{6}|[xyz0-9]\d{7}[a-z]"
         r"|[a-z]{6}\d\d[a-z]\d\d[a-z]\d{3}|756\.\d{4}|\d{6}[a-fu-y]\d{3}|\b[a-z]{2} ?\d\d ?\d\d ?\d\d ?[a-d]\b|[2-9]\d{3}[ -]\d{4}[ -]\d{4}([^ \d-]|$| \D)",
         r"(?i)(?<![\w.-])(?:\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4}|\d{6}-[1-8]\d{6}|\d{3}\.\d{3}\.\d{3}-\d{2}|756\.\d{4}\.\d{4}\.\d{2}"
-        r"|\d{2}\.\d{3}\.\d{3}/\d{4}-\d{2}|(?-i:[A-Z]{5}\d{4}[A-Z]|\d\d[A-Z]{5}\d{4}[A-Z]\dZ[0-9A-Z])|(?P<nif>[xyz0-9]\d{7}[a-z])"
+        r"|\d{2}\.\d{3}\.\d{3}/\d{4}-\d{2}|(?-i:[A-Z]{4}\d{6}[A-Z0-9]{3}|[A-Z]{5}\d{4}[A-Z]|\d\d[A-Z]{5}\d{4}[A-Z]\dZ[0-9A-Z])|(?P<nif>[xyz0-9]\d{7}[a-z])"
         r"|(?P<hetu>\d{6}[-+a-fu-y]\d{3}[0-9a-y])|[a-z]{6}\d\d[a-z]\d\d[a-z]\d{3}[a-z]|[a-z]{2} ?\d\d ?\d\d ?\d\d ?[a-d]"
         r"|(?<!\d )[2-9]\d{3}[ -]\d{4}[ -]\d{4}(?! \d))(?![\w-])",
         _is_identity,
