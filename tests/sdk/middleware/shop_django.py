@@ -35,6 +35,7 @@ settings.configure(
 django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402 - Django must be set up first
+from django.core.asgi import get_asgi_application  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.http import (  # noqa: E402
@@ -56,6 +57,7 @@ from calos_telemetry.sdk.telemetry import default_telemetry  # noqa: E402
 
 HOST = "shop.example.com"
 queries: list[str] = []
+began = asyncio.Event()
 
 
 def broken_middleware(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], Any]:
@@ -133,6 +135,24 @@ def file(_request: HttpRequest) -> FileResponse:
     return FileResponse(Path(__file__).open("rb"))
 
 
+def endless(_request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(iter(lambda: b"again", None))
+
+
+async def endless_async(_request: HttpRequest) -> StreamingHttpResponse:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"again"
+        await asyncio.Event().wait()
+
+    return StreamingHttpResponse(chunks())
+
+
+async def waiting(_request: HttpRequest) -> HttpResponse:
+    began.set()
+    await asyncio.Event().wait()
+    return HttpResponse("nobody is there")
+
+
 def tier(request: Any) -> HttpResponse:
     return HttpResponse(request.license.tier)
 
@@ -156,6 +176,10 @@ urlpatterns = [
     path("stream", stream),
     path("stream/async", stream_async),
     path("file", file),
+    path("endless", endless),
+    path("endless/async", endless_async),
+    path("waiting", waiting),
+    path("healthz", lazy),
     path("tier", tier),
     path("api/telemetry/", include(telemetry_urls())),
 ]
@@ -169,9 +193,37 @@ def ask_sync(calls: list[dict[str, Any]]) -> Iterator[tuple[Any, bytes]]:
         answer = client.generic(
             call.get("method", "GET"), call["path"], call.get("body", ""), headers=call.get("headers")
         )
-        body = b"".join(answer) if answer.streaming else answer.content
+        body = seen_of(answer, leaving=call.get("leave", False))
         answer.close()
         yield answer, body
+
+
+def seen_of(answer: Any, *, leaving: bool) -> bytes:
+    if leaving:
+        return bytes(next(iter(answer)))
+    return b"".join(answer) if answer.streaming else bytes(answer.content)
+
+
+async def leave(path: str) -> tuple[Any, bytes]:
+    """Go away as soon as there is something to see, or the view has begun: a server tells Django, which cancels."""
+    scope = {
+        "type": "http", "method": "GET", "path": path, "headers": [(b"host", HOST.encode())], "query_string": b"",
+    }  # fmt: skip
+    inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    inbox.put_nowait({"type": "http.request", "body": b""})
+    sent: list[bytes] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("body", b""))
+        if message.get("more_body"):
+            began.set()
+
+    began.clear()
+    task = asyncio.create_task(get_asgi_application()(scope, inbox.get, send))
+    await began.wait()
+    inbox.put_nowait({"type": "http.disconnect"})
+    await task
+    return HttpResponse(), b"".join(sent)
 
 
 async def body_of(answer: Any) -> bytes:
@@ -186,6 +238,9 @@ async def ask_async(calls: list[dict[str, Any]]) -> list[tuple[Any, bytes]]:
     if any(call.get("login") for call in calls):
         await client.aforce_login(await User.objects.acreate(pk=4711, username="alice@acme.example"))
     for call in calls:
+        if call.get("leave"):
+            answers.append(await leave(call["path"]))
+            continue
         answer = await client.generic(
             call.get("method", "GET"), call["path"], call.get("body", ""), headers=call.get("headers")
         )

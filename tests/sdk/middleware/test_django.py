@@ -145,6 +145,40 @@ def test_streams_and_files_are_passed_on_and_counted(tmp_path: Path, stack: str)
 
 
 @pytest.mark.parametrize("stack", STACKS)
+def test_a_client_that_leaves_a_stream_is_no_failure(tmp_path: Path, stack: str) -> None:
+    """Who closes the window on a stream: 200, disconnected, streamed so far, and no error."""
+    path = "/endless/async" if stack == "async" else "/endless"
+    (event,) = ask(tmp_path, stack, {"path": path, "leave": True}).events
+    assert (event["status"], event["response_bytes"], event["disconnected"]) == (200, 5, True)
+    assert event["streamed_us"] >= 0
+
+
+def test_a_client_that_leaves_before_the_answer_is_no_failure(tmp_path: Path) -> None:
+    """Django cancels a view that nobody waits for: 499, disconnected, and no error."""
+    (event,) = ask(tmp_path, "async", {"path": "/waiting", "leave": True}).events
+    assert (event["path"], event["status"], event["disconnected"]) == ("/waiting", 499, True)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_body_is_counted_as_it_is_read(tmp_path: Path, stack: str) -> None:
+    """A body that the view reads has its bytes, one that nobody reads has none."""
+    bodies = ({"path": path, "method": "POST", "body": "12345678"} for path in ("/api/pos/1", "/lazy"))
+    read, ignored = ask(tmp_path, stack, *bodies).of("api_request")
+    assert (read["request_bytes"], ignored.get("request_bytes", 0)) == (8, 0)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_who_opts_out_and_health_checks(tmp_path: Path, stack: str) -> None:
+    """With Sec-GPC: 1 there is neither user nor session; a health check is answered and not recorded."""
+    calls = ({"path": "/who", "login": True, "headers": {"Sec-GPC": "1"}}, {"path": "/healthz"})
+    found = ask(tmp_path, stack, *calls)
+    assert [answer["status"] for answer in found.answers] == [200, 200]
+    (event,) = found.events
+    assert "user" not in event
+    assert "session" not in event
+
+
+@pytest.mark.parametrize("stack", STACKS)
 def test_the_license_is_on_the_request_and_in_the_headers(tmp_path: Path, stack: str) -> None:
     """A view finds `request.license`, and every answer says the tier."""
     found = ask(tmp_path, stack, {"path": "/tier"}, {"path": "/nowhere"})

@@ -117,6 +117,8 @@ class TelemetryMiddleware(_Middleware):
             return
 
         def record() -> None:
+            if facts.queries is None:  # recorded already: a response may be closed twice
+                return
             try:
                 if later:
                     facts.note_closed()
