@@ -7,18 +7,19 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, MetaData, inspect, text
+from sqlalchemy import Engine, Integer, LargeBinary, MetaData, func, inspect, select, text
 from tests.conftest import ENGINES, Open
 
 from calos_telemetry.errors import StoreError
 from calos_telemetry.store import migrate
-from calos_telemetry.store.database import open_sqlite, writing
+from calos_telemetry.store.database import open_database, open_sqlite, writing
 from calos_telemetry.store.migrate import INSTALL, LICENSES, TELEMETRY, VENDOR, Schema
 
 SCHEMAS = (TELEMETRY, INSTALL, VENDOR, LICENSES)
@@ -92,6 +93,62 @@ def test_up_down_up_ends_where_it_began(kind: str, open_on: Open, schema: Schema
     assert differences(engine, (schema,)) == []
 
 
+EVERY_VERSION = [
+    (schema, script.revision)
+    for schema in SCHEMAS
+    for script in ScriptDirectory.from_config(migrate._config(schema)).walk_revisions()
+]
+EXAMPLES = {
+    "event_type": "feature_usage",
+    "event_data": '{"feature":"pos"}',
+    "data": '{"feature":"pos"}',
+    "event_id": "0" * 32,
+}
+
+
+def example(column: Any) -> Any:
+    """Return a value that fits a column of any version."""
+    if isinstance(column.type, LargeBinary):
+        return bytes(16)
+    if isinstance(column.type, Integer):
+        return 1
+    return EXAMPLES.get(column.name, "x")
+
+
+def fill(engine: Engine) -> set[str]:
+    """Put a row into each empty table of a database as it is, whatever its version; return the names of the tables."""
+    there = MetaData()
+    there.reflect(engine)
+    filled = {table for table in there.sorted_tables if not table.name.endswith("_version")}
+    with writing(engine) as connection:
+        for table in filled:
+            if connection.scalar(select(func.count()).select_from(table)) == 0:
+                connection.execute(table.insert(), {column.name: example(column) for column in table.columns})
+    return {table.name for table in filled}
+
+
+@pytest.mark.parametrize(("schema", "version"), EVERY_VERSION)
+@pytest.mark.parametrize("kind", ENGINES)
+def test_rows_of_every_version_survive_the_way_to_the_newest(
+    kind: str, open_on: Open, schema: Schema, version: str
+) -> None:
+    """A database of any earlier version is brought up to date with its rows, and has the declared tables then."""
+    engine = open_on(kind, schema)
+    config = migrate._config(schema)
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+    filled = fill(engine)
+    migrate.migrate(engine, schema, exclusive=nullcontext)
+    assert differences(engine, (schema,)) == []
+    with engine.connect() as connection:
+        for name in filled:
+            assert connection.scalar(text(f"SELECT count(*) FROM {name}")) >= 1, name
+
+
 def test_opening_again_changes_nothing(path: Path) -> None:
     """A database that is up to date is not written to."""
     open_sqlite(path, TELEMETRY, INSTALL).dispose()
@@ -114,19 +171,21 @@ OPEN = """
 import os, sys
 from pathlib import Path
 from sqlalchemy import text
-from calos_telemetry.store.database import open_sqlite, writing
+from calos_telemetry.store.database import open_database, writing
 from calos_telemetry.store.migrate import INSTALL, TELEMETRY
 print("ready", flush=True)
 sys.stdin.readline()
-engine = open_sqlite(Path(sys.argv[1]), TELEMETRY, INSTALL)
+engine = open_database(sys.argv[2] or None, Path(sys.argv[1]), TELEMETRY, INSTALL, schema="at_once")
 with writing(engine) as connection:
     connection.execute(text("INSERT INTO telemetry_books VALUES (:pid, 1)"), {"pid": str(os.getpid())})
 """
 
 
-def test_processes_that_open_at_once_migrate_once(path: Path) -> None:
-    """Several workers of an application start at the same moment on an empty directory: all of them get the tables."""
-    start = [sys.executable, "-W", "error", "-c", OPEN, str(path)]
+@pytest.mark.parametrize("kind", ENGINES)
+def test_processes_that_open_at_once_migrate_once(kind: str, path: Path, request: pytest.FixtureRequest) -> None:
+    """Several workers of an application start at the same moment on an empty database: all of them get the tables."""
+    url = request.getfixturevalue("postgres_url") if kind == "postgresql" else None
+    start = [sys.executable, "-W", "error", "-c", OPEN, str(path), url or ""]
     workers = [subprocess.Popen(start, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     for worker in workers:
         assert worker.stdout is not None
@@ -138,7 +197,7 @@ def test_processes_that_open_at_once_migrate_once(path: Path) -> None:
     for worker in workers:
         worker.communicate()
     assert [worker.returncode for worker in workers] == [0, 0, 0]
-    engine = open_sqlite(path, TELEMETRY, INSTALL)
+    engine = open_database(url, path, TELEMETRY, INSTALL, schema="at_once")
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM telemetry_books")) == 3
     engine.dispose()
