@@ -10,6 +10,7 @@ import pytest
 
 from calos_telemetry import Telemetry
 from calos_telemetry.sdk.record.spool import DrainLock
+from calos_telemetry.store.database import writing
 
 from .conftest import Operator
 
@@ -112,6 +113,18 @@ def test_the_next_report_is_shown_and_stays_here(operator: Operator, running: Te
     assert (described["number"], described["state"], described["rows"]) == (1, "sealed", described["rows"])
     assert described["rows"] > 0
     assert operator.json("report", "list") == []
+
+
+@pytest.mark.parametrize("command", [("status",), ("flush",), ("summary",), ("query", "features"), ("cleanup",)])
+def test_a_database_that_fails_is_one_sentence(
+    operator: Operator, running: Telemetry, command: tuple[str, ...]
+) -> None:
+    """Tables that somebody has renamed end a command with what to do, not with a traceback."""
+    with writing(running.install.engine) as connection:
+        for name in ("telemetry_books", "telemetry_features", "telemetry_event_parts", "telemetry_performance"):
+            connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO their_{name}")
+    said = operator.complaint(*command)
+    assert "the tables in it are not those of this version: restore a backup" in said
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can take a directory from itself")

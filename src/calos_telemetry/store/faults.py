@@ -48,6 +48,11 @@ def remedy(error: SQLAlchemyError) -> str:
     return known or "start the server, or correct TELEMETRY_DATABASE_URL; until then events wait in the spool"
 
 
+def sentence(error: SQLAlchemyError) -> str:
+    """Return what is wrong and what to do about it."""
+    return f"the database cannot be used ({reason(error)}): {remedy(error)}"
+
+
 def problem(engine: Engine, *tables: MetaData) -> str | None:
     """Return why an install's database cannot be used as it should, ``None`` when it can.
 
@@ -63,5 +68,5 @@ def problem(engine: Engine, *tables: MetaData) -> str | None:
     except CalosTelemetryError as error:
         return str(error)
     except DBAPIError as error:
-        return f"the database cannot be used ({reason(error)}): {remedy(error)}"
+        return sentence(error)
     return None
