@@ -72,9 +72,11 @@ def next_(form: str | None) -> None:
     Example: calos-telemetry report next --pretty
     """
     with opened_install() as install:
-        entry, send = install.upcoming(), install.policy.send()
+        entry = install.upcoming()
+        fate = install.policy.send().reason if install.verifier.keys else "nothing is sent without CALOS_VENDOR_KEY"
     kind = f"a report of {entry.rows} rows" if entry.rows else "a license check without telemetry"
-    fate = entry.outcome if entry.state == QUARANTINED else send.reason
+    if entry.state == QUARANTINED:
+        fate = entry.outcome or fate
     click.echo(f"{kind}, {len(entry.body)} bytes, sha256 {entry.digest}; {fate}", err=True)
     _print(entry, form)
 

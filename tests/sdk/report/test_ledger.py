@@ -117,6 +117,17 @@ def test_rows_and_bytes_are_of_one_transaction(tmp_path: Path) -> None:
     engine.dispose()
 
 
+def test_a_rehearsal_gives_what_sealing_gives_and_leaves_nothing(ledger: Ledger) -> None:
+    """What the exit gate would keep takes its number, and the next one is shown with the number it would have."""
+    acknowledged(ledger, 6)
+    builds = [with_rows(7, name="mail to maria@bakery.example"), with_rows(8), with_rows(9)]
+    rehearsed = ledger.rehearse(builds, NOW)
+    assert len(ledger.entries()) == 1
+    sealed = [ledger.seal(build, NOW) for build in builds[:2]]
+    assert [entry.state for entry in sealed] == [states.QUARANTINED, states.SEALED]
+    assert rehearsed == sealed[1]
+
+
 def test_a_failed_seal_leaves_nothing(ledger: Ledger) -> None:
     """When building fails the ledger is as before, and the number is not used up."""
 
