@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, event, func, select
 from tests.conftest import ENGINES, Open
-from tests.sdk.record.processes import child
+from tests.sdk.record.processes import child, ended_well
 from tests.sdk.rollup.conftest import rows_of
 
 from calos_telemetry.clock import MS_PER_DAY
@@ -162,3 +162,24 @@ def test_a_migration_killed_at_many_statements(kind: str, open_on: Open, request
     assert deaths > 5
     engine = open_on(kind, name="killed")
     assert rows_of(engine) == rows_of(peaceful)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_processes_that_drain_at_once_store_each_event_once(kind: str, open_on: Open, tmp_path: Path) -> None:
+    """Several processes drain one spool at the same moment: whoever is not elected does nothing, and nothing is doubled."""
+    engine = open_on(kind)
+    directory = tmp_path / "spool"
+    directory.mkdir(mode=0o700)
+    spool, policy = Spool(directory), Policy(Settings(home=tmp_path), Tier.PRO)
+    for number in range(2_000):
+        assert spool.append(to_record(AT + number, KINDS[number % 5]))
+    engine.dispose()
+
+    def drain() -> None:
+        assert Drain(directory, engine, INSTALL_ID, policy).run(patience=60.0).elected
+
+    with child(drain) as one, child(drain) as two, child(drain) as three:
+        assert [ended_well(pid) for pid in (one, two, three)] == [True, True, True]
+    spool.close()
+    assert stored(engine) == 2_000
+    assert pending(directory, engine) == 0

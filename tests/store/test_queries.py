@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -106,6 +108,18 @@ WHERE last_seen_at > extract(epoch FROM now() - interval '30 days') * 1000
 GROUP BY 1, 2
 ORDER BY 1 DESC, 4 DESC
 """
+
+
+@pytest.mark.parametrize("install_engine", ["sqlite"], indirect=True)
+def test_the_documented_statements_for_sqlite3_work(filled: Engine) -> None:
+    """Each statement of docs/sqlite.md is understood, and the trend is that of PostgreSQL."""
+    written = (Path(__file__).parents[2] / "docs/sqlite.md").read_text().split("```sql\n")[1].split("```")[0]
+    statements = [one.strip() for one in re.sub(r"--.*", "", written).split(";") if one.strip()]
+    with filled.connect() as connection:
+        answers = [connection.execute(text(one)).all() for one in statements]
+    assert len(answers) == 4
+    assert all(answers)
+    assert [(row.error_type, row.distinct_errors, row.occurrences) for row in answers[2]] == [("database", 1, 1)]
 
 
 def test_cleaning_up_in_sql_says_what_went(open_on: Open) -> None:
