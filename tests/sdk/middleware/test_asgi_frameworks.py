@@ -165,15 +165,18 @@ async def ok(_request: Any) -> PlainTextResponse:
     return PlainTextResponse("ok")
 
 
-ROUTES = [Route(path, ok) for path in ("/", "/health", "/health/of/patients", "/static/app.js", "/metrics")]
+ROUTES = [
+    Route(path, ok)
+    for path in ("/", "/health", "/health/", "/health/of/patients", "/live", "/static/app.js", "/metrics")
+]
 
 
 @pytest.mark.parametrize(
     ("options", "left"),
     [
-        ({}, ["/", "/health/of/patients", "/static/app.js"]),
-        ({"exclude": ()}, ["/", "/health", "/health/of/patients", "/metrics", "/static/app.js"]),
-        ({"exclude": ("/static/", "/")}, ["/health", "/health/of/patients", "/metrics"]),
+        ({}, ["/", "/health/of/patients", "/live", "/static/app.js"]),
+        ({"exclude": ()}, ["/", "/health", "/health/", "/health/of/patients", "/live", "/metrics", "/static/app.js"]),
+        ({"exclude": ("/static/", "/")}, ["/health", "/health/", "/health/of/patients", "/live", "/metrics"]),
     ],
     ids=["by default", "nothing", "static files"],
 )
