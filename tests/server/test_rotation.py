@@ -125,3 +125,12 @@ def test_a_license_key_shown_again_fits_every_root(home: Path, issue: Callable[.
         open_license(shown, held.online[Use.LICENSE].public_key())
     license_ = open_license(shown, first.root)
     assert license_.id == issued.id
+
+
+def test_keys_that_ended_issue_nothing_until_they_are_renewed(home: Path, issue: Callable[..., Issued]) -> None:
+    """A license that no install would believe is not sold; the sentence names the command, and after it all is well."""
+    late = now_ms() + 91 * MS_PER_DAY
+    with pytest.raises(StateError, match="run `calos-telemetry keys rotate` first"):
+        issue(at=late)
+    held = rotate(home, late)
+    assert open_license(issue(at=late).key, held.root).issued_at == late

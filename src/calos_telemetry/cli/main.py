@@ -26,8 +26,11 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "cleanup": Command("calos_telemetry.cli.cleanup:cleanup", "Delete what is older than 90 days, or than --days."),
     "dictionary": Command("calos_telemetry.cli.dictionary:dictionary", "Print what can be stored or sent."),
+    "erase": Command("calos_telemetry.cli.erase:erase", "Ask the vendor to delete this install's telemetry."),
     "explain": Command("calos_telemetry.cli.explain:explain", "Say which rule changes what in a message, and why."),
+    "export": Command("calos_telemetry.cli.courier:export", "Write what is due to a file for the vendor (air gap)."),
     "flush": Command("calos_telemetry.cli.flush:flush", "Move what is spooled into the database now."),
+    "import": Command("calos_telemetry.cli.courier:import_", "Take the vendor's answer from a file (air gap)."),
     "import-log": Command("calos_telemetry.cli.import_log:import_log", "Import an access log of nginx or Apache."),
     "keys": Command("calos_telemetry.cli.keys:keys", "Show and rotate the vendor's keys (vendor)."),
     "license": Command("calos_telemetry.cli.license:license_", "Issue, list, show and revoke license keys (vendor)."),

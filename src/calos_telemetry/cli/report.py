@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from calos_telemetry.cli.opening import opened_install
 from calos_telemetry.cli.printing import as_json
 from calos_telemetry.clock import to_iso
+from calos_telemetry.contract.receipt import SignedReceipt
 from calos_telemetry.contract.report import inflate
 from calos_telemetry.contract.signing import b64decode, public_pem
 from calos_telemetry.errors import CalosTelemetryError, SettingsError
@@ -148,20 +150,26 @@ def evidence(number: int, directory: Path, in_json: bool) -> None:
         if entry is None or entry.receipt is None:
             raise SettingsError(f"there is no receipt for report {number}: `calos-telemetry report list` names them")
         key = install.receipt_key(entry.receipt)
+    written = write_evidence(directory, "report.json.gz", entry.body, entry.receipt, key)
+    content = {"directory": str(directory), "files": written}
+    click.echo(as_json(content) if in_json else _RECIPE.format(directory=directory))
+
+
+def write_evidence(directory: Path, name: str, body: bytes, receipt: SignedReceipt, key: Ed25519PublicKey) -> list[str]:
+    """Write what a receipt is for, called ``name``, the receipt and the vendor's key to a directory; return the names."""
     files = {
-        "report.json.gz": entry.body,
-        "receipt.txt": entry.receipt.text.encode("ascii"),
-        "receipt.sig": b64decode(entry.receipt.signature),
+        name: body,
+        "receipt.txt": receipt.text.encode("ascii"),
+        "receipt.sig": b64decode(receipt.signature),
         "receipt-key.pem": public_pem(key),
     }
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (directory / name).write_bytes(content)
+        for each, content in files.items():
+            (directory / each).write_bytes(content)
     except OSError as error:
         raise SettingsError(f"{directory} cannot be written ({error.strerror}): give another one with --to") from None
-    written = {"directory": str(directory), "files": list(files)}
-    click.echo(as_json(written) if in_json else _RECIPE.format(directory=directory))
+    return list(files)
 
 
 def _why_no_receipt(entry: Entry) -> str:

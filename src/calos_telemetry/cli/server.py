@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from pathlib import Path
 
 import click
 import uvicorn
 
+from calos_telemetry import private_files
+from calos_telemetry.cli.courier import read_carried
 from calos_telemetry.clock import MS_PER_DAY, date_of, now_ms
 from calos_telemetry.contract.signing import encode_public
 from calos_telemetry.errors import SettingsError
@@ -16,6 +19,8 @@ from calos_telemetry.server import keys
 from calos_telemetry.server.app import create_app
 from calos_telemetry.server.keys import VendorKeys
 from calos_telemetry.server.store import open_store
+from calos_telemetry.server.vendor import open_vendor
+from calos_telemetry.server.verify.by_file import answer_file
 from calos_telemetry.settings import ServerSettings
 
 _WARN_DAYS = 14
@@ -72,6 +77,24 @@ def run(host: str, port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(web, "should_exit", True))
     web.run(sockets=[listener])
+
+
+@server.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to: FILE.answer by default.")
+def answer(file: Path, output: Path | None) -> None:
+    """Answer the FILE that an air-gapped install exported: lease and receipt, in one file.
+
+    Example: calos-telemetry server answer request.json
+    """
+    vendor = open_vendor(ServerSettings.from_environment())
+    try:
+        content = answer_file(vendor, read_carried(file), now_ms())
+    finally:
+        vendor.close()
+    target = output or file.with_name(f"{file.name}.answer")
+    private_files.write(target, content)
+    click.echo(f"{target} is the answer: the install takes it with `calos-telemetry import`")
 
 
 class _Server(uvicorn.Server):

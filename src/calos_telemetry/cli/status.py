@@ -6,8 +6,18 @@ import click
 
 from calos_telemetry.cli.opening import opened_install
 from calos_telemetry.cli.printing import as_json
+from calos_telemetry.clock import date_of
+from calos_telemetry.sdk.report.erasures import Erasure
 
 _NEW = "nothing has been recorded here yet: if the application runs, CALOS_HOME is not the one that it uses"
+
+
+def _erasure(asked: Erasure | None) -> str | None:
+    if asked is None:
+        return None
+    if asked.receipt is None:
+        return f"asked for on {date_of(asked.requested_at)}, without an answer yet: nothing is sent; `erase` asks again"
+    return f"asked for on {date_of(asked.requested_at)}, and done: nothing is sent any more"
 
 
 @click.command()
@@ -30,6 +40,7 @@ def status(in_json: bool) -> None:
             "license": license_state.reason,
             "warning": license_state.warning,
             "database": install.database_problem(),
+            "erasure": _erasure(install.erasures.asked()),
             "cleanup": install.upkeep.alarm(),
         }
     if in_json:

@@ -112,7 +112,10 @@ def newest_root(document: SignedKeyring, root: Ed25519PublicKey) -> Ed25519Publi
 
 def open_keyring(document: SignedKeyring, root: Ed25519PublicKey) -> Keyring:
     """Return the keyring that ``root``, or the root it leads to, signed.  Raises :class:`SignatureError`."""
-    payload = unseal(KEYRING_CONTEXT, document, newest_root(document, root))
+    signer = newest_root(document, root)
+    if document.kid != key_id(signer):
+        raise SignatureError("the keyring is signed by another root than the pinned one leads to")
+    payload = unseal(KEYRING_CONTEXT, document, signer)
     try:
         return msgspec.json.decode(payload, type=Keyring)
     except _UNREADABLE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
@@ -195,9 +196,20 @@ def inflate(wire: bytes, limit: int = MAX_INFLATED) -> bytes:
     return content
 
 
-def request_base(vendor_kid: str, install_id: str, body: bytes, created: str, nonce: str) -> bytes:
+class Purpose(StrEnum):
+    """What an install asks for, and which way: the context line under which it signs."""
+
+    VERIFY = "calos-verify-v1"
+    ERASE = "calos-erase-v1"
+    EXPORTED_VERIFY = "calos-export-v1"
+    EXPORTED_ERASE = "calos-erase-export-v1"
+
+
+def request_base(  # noqa: PLR0917 - one for each signed line
+    vendor_kid: str, install_id: str, body: bytes, created: str, nonce: str, purpose: Purpose = Purpose.VERIFY
+) -> bytes:
     """Return what the install signs: bound to the vendor, the exact bytes, the moment and the nonce."""
-    return signing_base("calos-verify-v1", vendor_kid, install_id, str(len(body)), digest(body), created, nonce)
+    return signing_base(purpose, vendor_kid, install_id, str(len(body)), digest(body), created, nonce)
 
 
 def answer_base(status: int, request_digest: str, nonce: str, body: bytes) -> bytes:

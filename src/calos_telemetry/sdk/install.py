@@ -15,13 +15,16 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import DatabaseError
 
 from calos_telemetry.clock import now_ms
+from calos_telemetry.contract.courier import ExportFile
 from calos_telemetry.contract.keys import Use
 from calos_telemetry.contract.receipt import SignedReceipt, parse_receipt
 from calos_telemetry.contract.report import Books
 from calos_telemetry.errors import SettingsError, StoreError
 from calos_telemetry.private_files import ensure_directory
 from calos_telemetry.sdk.identity import Identity, load_identity
-from calos_telemetry.sdk.license.exchange import check_receipt
+from calos_telemetry.sdk.license.courier import Courier
+from calos_telemetry.sdk.license.erasing import Erasing
+from calos_telemetry.sdk.license.exchange import check_erasure, check_receipt
 from calos_telemetry.sdk.license.keyring import KnownKeys
 from calos_telemetry.sdk.license.offline import proven_tier, read_license
 from calos_telemetry.sdk.license.state import LicenseState
@@ -34,7 +37,8 @@ from calos_telemetry.sdk.record.log_import import LogImport
 from calos_telemetry.sdk.record.spool import DrainLock
 from calos_telemetry.sdk.record.storing import DROPPED, STORED
 from calos_telemetry.sdk.record.upkeep import Upkeep
-from calos_telemetry.sdk.report.check import Finding, check_ledger
+from calos_telemetry.sdk.report.check import Finding, check_ledger, check_one
+from calos_telemetry.sdk.report.erasures import Erasures
 from calos_telemetry.sdk.report.ledger import Entry, Ledger
 from calos_telemetry.settings import Settings
 from calos_telemetry.store.database import open_database
@@ -64,6 +68,7 @@ class Install:
         self.policy = Policy(settings, proven_tier(license_))
         self.engine: Engine = self._open()
         self.ledger = Ledger(self.engine)
+        self.erasures = Erasures(self.engine)
 
     def _open(self) -> Engine:
         url, schema = self.settings.database_url, self.settings.database_schema
@@ -91,6 +96,16 @@ class Install:
         """Return what talks to the license server."""
         transport = HttpTransport(self.settings.server)
         return Verifier(self.settings, self.identity, self.engine, transport)
+
+    @cached_property
+    def erasing(self) -> Erasing:
+        """Return what asks the vendor for erasure."""
+        return Erasing(self.identity, self.verifier, self.ledger, self.erasures)
+
+    @cached_property
+    def courier(self) -> Courier:
+        """Return what writes and takes the files of an air-gapped install."""
+        return Courier(self.identity, self.verifier, self.ledger, self.erasing, self.erasures)
 
     @property
     def upkeep(self) -> Upkeep:
@@ -135,11 +150,19 @@ class Install:
 
     def verify(self) -> Outcome:
         """Verify the license now and send what is new, if the policy allows it."""
-        return self.verifier.verify(with_telemetry=self.policy.send().allowed, books=self.books())
+        return self.verifier.verify(with_telemetry=self.may_send(), books=self.books())
+
+    def may_send(self) -> bool:
+        """Whether a report may travel: the policy allows it, and no erasure was asked for."""
+        return self.policy.send().allowed and self.erasures.asked() is None
+
+    def export(self) -> tuple[ExportFile, Entry]:
+        """Return what is due next as a file for the vendor, and its entry in the ledger."""
+        return self.courier.export(with_telemetry=self.may_send(), books=self.books())
 
     def upcoming(self) -> Entry:
         """Return the exchange that :meth:`verify` would begin with now: the very bytes; nothing is sealed or sent."""
-        return self.verifier.upcoming(with_telemetry=self.policy.send().allowed, books=self.books())
+        return self.verifier.upcoming(with_telemetry=self.may_send(), books=self.books())
 
     def verify_if_due(self) -> Outcome | None:
         """Verify when the cadence says so; ``None`` when it is not time yet."""
@@ -157,7 +180,12 @@ class Install:
             assert entry.receipt is not None  # noqa: S101 - asked for entries with a receipt only
             return check_receipt(entry.receipt, entry.body, self.identity, entry.number, keys)
 
-        return list(check_ledger(self.ledger.oldest_first(), receipt_of, now_ms()))
+        findings = list(check_ledger(self.ledger.oldest_first(), receipt_of, now_ms()))
+        asked = self.erasures.asked()
+        receipt = asked.receipt if asked is not None else None
+        if receipt is not None:
+            findings.append(check_one("erasure", lambda: check_erasure(receipt, self.identity, keys)))
+        return findings
 
     def receipt_key(self, receipt: SignedReceipt) -> Ed25519PublicKey:
         """Return the vendor's key that signed ``receipt``.  Raises :class:`SignatureError` or :class:`SettingsError`."""

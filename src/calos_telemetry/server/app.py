@@ -15,7 +15,7 @@ from starlette.routing import Route
 from calos_telemetry.contract import schema as json_schema
 from calos_telemetry.server.dashboard.endpoint import start, style
 from calos_telemetry.server.vendor import Vendor, open_vendor
-from calos_telemetry.server.verify.endpoint import verify
+from calos_telemetry.server.verify.endpoint import erase, verify
 from calos_telemetry.settings import ServerSettings
 
 
@@ -37,6 +37,7 @@ def create_app(settings: ServerSettings) -> Starlette:
             Route("/", start, methods=["GET"]),  # the vendor's people: the start page
             Route("/assets/style.css", style, methods=["GET"]),
             Route("/verify", verify, methods=["POST"]),  # installs: license decision, report, receipt
+            Route("/erase", erase, methods=["POST"]),  # installs: their telemetry goes, a receipt comes
             Route("/keys", keys, methods=["GET"]),  # installs: the keyring, signed by the root
             Route("/schema", schema, methods=["GET"]),  # anybody: the JSON Schema of what is sent and answered
             Route("/status", status, methods=["GET"]),  # monitoring: is it up and are its databases

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from calos_telemetry import private_files
 from calos_telemetry.clock import MS_PER_DAY, MS_PER_HOUR, hour_of
+from calos_telemetry.contract.erasure import ErasureReceipt
 from calos_telemetry.contract.keys import (
     Keyring,
     OnlineKey,
@@ -64,7 +65,14 @@ class VendorKeys:
 
     def receipt(self, receipt: Receipt) -> SignedReceipt:
         """Sign ``receipt``."""
-        key, text = self.online[Use.RECEIPT], receipt.text()
+        return self._receipt(receipt.text())
+
+    def erasure(self, receipt: ErasureReceipt) -> SignedReceipt:
+        """Sign the receipt of an erasure."""
+        return self._receipt(receipt.text())
+
+    def _receipt(self, text: str) -> SignedReceipt:
+        key = self.online[Use.RECEIPT]
         return SignedReceipt(text=text, kid=key_id(key.public_key()), signature=sign(key, text.encode()))
 
     def answer(self, status: int, request_digest: str, nonce: str, body: bytes) -> str:

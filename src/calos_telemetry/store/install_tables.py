@@ -55,6 +55,18 @@ reports = Table(
     Column("receipt_signature", String(100), comment="base64url"),
 )
 
+erasures = Table(
+    "telemetry_erasures",
+    install,
+    Column(
+        "requested_at", BigInteger, primary_key=True, autoincrement=False, comment="since then nothing leaves, unix ms"
+    ),
+    Column("body", LargeBinary, nullable=False, comment="the request to the vendor, as it travels"),
+    Column("receipt_text", Text, comment="the vendor's erasure receipt"),
+    Column("receipt_kid", String(20), comment="key that signed it"),
+    Column("receipt_signature", String(100), comment="base64url"),
+)
+
 sightings = Table(
     "telemetry_sightings",
     install,

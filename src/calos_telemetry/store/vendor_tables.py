@@ -23,6 +23,16 @@ receipts = Table(
     UniqueConstraint("install_id", "digest"),
 )
 
+erasures = Table(
+    "erasures",
+    vendor,
+    Column("install_id", String(32), primary_key=True, comment="an install whose telemetry is never taken again"),
+    Column("erased_at", BigInteger, nullable=False, comment="unix ms"),
+    Column("text", Text, nullable=False, comment="the erasure receipt"),
+    Column("kid", String(20), nullable=False),
+    Column("signature", String(100), nullable=False),
+)
+
 licenses = Table(
     "licenses",
     licenses_database,
@@ -44,6 +54,8 @@ installs = Table(
     Column("license_id", String(32), comment="license it last proved"),
     Column("domain", String(253)),
     Column("lease_number", Integer, nullable=False),
+    Column("shown_number", Integer, nullable=False, server_default="0", comment="lease it had at the last request"),
+    Column("forked_at", BigInteger, comment="when it last had a lease that an earlier request had not, unix ms"),
     Column("app", String(80), nullable=False),
     Column("sdk", String(80), nullable=False),
     Column("first_seen_at", BigInteger, nullable=False, comment="unix ms"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from sqlalchemy import Engine, Table, insert, select
 from starlette.testclient import TestClient
 
 from calos_telemetry import clock
+from calos_telemetry.contract.courier import read_answer, write_courier
 from calos_telemetry.contract.events import Event, FeatureUsage
 from calos_telemetry.contract.report import Books, VerifyAnswer, VerifyRequest, inflate
 from calos_telemetry.contract.signing import digest, encode_public
 from calos_telemetry.contract.tiers import Tier
 from calos_telemetry.errors import TransportError
 from calos_telemetry.sdk.identity import Identity, load_identity
+from calos_telemetry.sdk.license.courier import Courier
+from calos_telemetry.sdk.license.erasing import Erasing
 from calos_telemetry.sdk.license.exchange import check_receipt
 from calos_telemetry.sdk.license.settling import Outcome
 from calos_telemetry.sdk.license.state import LicenseState
@@ -27,6 +31,7 @@ from calos_telemetry.sdk.license.transport import Response
 from calos_telemetry.sdk.license.verifier import Verifier
 from calos_telemetry.sdk.record.storing import store_events
 from calos_telemetry.sdk.report.check import check_ledger
+from calos_telemetry.sdk.report.erasures import Erasures
 from calos_telemetry.sdk.report.ledger import Entry, Ledger
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.server import keys
@@ -34,6 +39,7 @@ from calos_telemetry.server.admin import licenses
 from calos_telemetry.server.admin.licenses import Issued, Order
 from calos_telemetry.server.app import create_app
 from calos_telemetry.server.vendor import Vendor
+from calos_telemetry.server.verify.by_file import answer_file
 from calos_telemetry.settings import ServerSettings, Settings
 from calos_telemetry.store.database import open_sqlite, writing
 from calos_telemetry.store.migrate import INSTALL, TELEMETRY
@@ -82,10 +88,10 @@ class FarSide:
         vendor: Vendor = self.client.app.state.vendor  # type: ignore[attr-defined]  # Starlette's, typed as a bare ASGI callable
         return vendor
 
-    def issue(self, tier: Tier = Tier.PRO, days: int | None = 365) -> Issued:
+    def issue(self, tier: Tier = Tier.PRO, days: int | None = 365, *, air_gapped: bool = False) -> Issued:
         """Issue a license."""
         with writing(self.vendor.store.licenses) as connection:
-            order = Order(tier=tier, licensee="ACME", days=days)
+            order = Order(tier=tier, licensee="ACME", days=days, air_gapped=air_gapped)
             return licenses.issue(connection, self.vendor.keys, order, clock.now_ms())
 
     def revoke(self, issued: Issued) -> None:
@@ -93,15 +99,19 @@ class FarSide:
         with writing(self.vendor.store.licenses) as connection:
             licenses.revoke(connection, issued.id, "unpaid", clock.now_ms())
 
-    def serve(self, body: bytes, headers: Mapping[str, str]) -> Response:
-        """Answer one verification."""
-        answer = self.client.post("/verify", content=body, headers=dict(headers))
+    def serve(self, body: bytes, headers: Mapping[str, str], path: str = "/verify") -> Response:
+        """Answer one request."""
+        answer = self.client.post(path, content=body, headers=dict(headers))
         return Response(answer.status_code, dict(answer.headers), answer.content)
 
     def signed(self, body: bytes, headers: Mapping[str, str], status: int, content: bytes) -> Response:
         """Return an answer of any content that the vendor's key signs."""
         signature = self.vendor.keys.answer(status, digest(body), headers["Calos-Nonce"], content)
         return Response(status, {"calos-signature": signature}, content)
+
+    def answer(self, content: bytes) -> bytes:
+        """Answer a file."""
+        return answer_file(self.vendor, content, clock.now_ms())
 
     def features(self) -> dict[str, int]:
         """Return what the vendor has stored."""
@@ -124,6 +134,13 @@ class Wire:
         self.sent.append((body, dict(headers)))
         fault = self.faults.pop(0) if self.faults else self.always
         return self.far.serve(body, headers) if fault is None else fault(self.far.serve, body, headers)
+
+    def erase(self, body: bytes, headers: Mapping[str, str]) -> Response:
+        """Carry a request for erasure."""
+        self.sent.append((body, dict(headers)))
+        serve = partial(self.far.serve, path="/erase")
+        fault = self.faults.pop(0) if self.faults else self.always
+        return serve(body, headers) if fault is None else fault(serve, body, headers)
 
     def keys(self) -> bytes:
         """Carry the keyring."""
@@ -174,6 +191,29 @@ class NearSide:
     def verifier(self) -> Verifier:
         """Return a verifier as a process makes it that has just started."""
         return Verifier(self.settings, self.identity, self.engine, self.wire)
+
+    @property
+    def erasures(self) -> Erasures:
+        """Return what was asked to be erased."""
+        return Erasures(self.engine)
+
+    @property
+    def erasing(self) -> Erasing:
+        """Return what asks for erasure."""
+        return Erasing(self.identity, self.verifier, self.ledger, self.erasures)
+
+    @property
+    def courier(self) -> Courier:
+        """Return what writes and takes the files of an air gap."""
+        return Courier(self.identity, self.verifier, self.ledger, self.erasing, self.erasures)
+
+    def export(self, *, with_telemetry: bool = True) -> bytes:
+        """Return what a person carries to the vendor."""
+        return write_courier(self.courier.export(with_telemetry=with_telemetry, books=BOOKS)[0])
+
+    def take(self, content: bytes) -> str:
+        """Take what a person brought back."""
+        return self.courier.take(read_answer(content))
 
     def verify(self, *, with_telemetry: bool = True) -> Outcome:
         """Verify now."""

@@ -65,6 +65,9 @@ class Offering:
     def verify(self, body: bytes, headers: object) -> Response:
         raise NotImplementedError
 
+    def erase(self, body: bytes, headers: object) -> Response:
+        raise NotImplementedError
+
     def keys(self) -> bytes:
         self.asked += 1
         if self.document is None:

@@ -86,6 +86,9 @@ class Wire:
         self.sent.append(body)
         return self.trouble(self._post, body, headers)
 
+    def erase(self, body: bytes, headers: Mapping[str, str]) -> Response:
+        raise NotImplementedError
+
     def keys(self) -> bytes:
         if self.trouble is down:
             raise TransportError("the server could not be reached: it is tried again")

@@ -78,4 +78,4 @@ def test_the_first_check_that_speaks_decides(facts: Facts) -> None:
 def test_the_order_is_the_documented_one() -> None:
     """A new check has a place in this list and in the documentation."""
     names = [name for name, _ in CHECKS]
-    assert names == ["not found", "revoked", "expired", "forked", "community", "too many domains", "valid"]
+    assert names == ["not found", "revoked", "expired", "forked", "copied", "community", "too many domains", "valid"]

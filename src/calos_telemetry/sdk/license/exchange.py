@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import msgspec
 
 from calos_telemetry.clock import now_ms, to_iso
+from calos_telemetry.contract.courier import Asking, ExportFile
+from calos_telemetry.contract.erasure import ErasureReceipt, parse_erasure
 from calos_telemetry.contract.keys import Use
 from calos_telemetry.contract.receipt import Receipt, SignedReceipt, parse_receipt
 from calos_telemetry.contract.report import (
@@ -15,11 +17,12 @@ from calos_telemetry.contract.report import (
     HEADER_INSTALL,
     HEADER_NONCE,
     HEADER_SIGNATURE,
+    Purpose,
     VerifyAnswer,
     answer_base,
     request_base,
 )
-from calos_telemetry.contract.signing import b64encode, check, digest, key_id, sign
+from calos_telemetry.contract.signing import b64encode, check, digest, key_id, sign, signing_base
 from calos_telemetry.errors import CalosTelemetryError, ProtocolError, SignatureError, TransportError
 from calos_telemetry.sdk.identity import Identity
 from calos_telemetry.sdk.license.keyring import KnownKeys
@@ -32,6 +35,8 @@ _OTHER_SERVER = frozenset({301, 302, 303, 307, 308, 404, 405})
 _LASTING = frozenset({400, 413, 415, 422})
 """The refusals that speak of the bytes: sent again, they would be refused again.  All others may pass."""
 _NONCE_BYTES = 16
+_EXPORT_NONCE = 32
+"""Hex digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +68,70 @@ def exchange(
     when what came back proves nothing; then nothing is known, and nothing changes.
     """
     nonce = b64encode(secrets.token_bytes(_NONCE_BYTES))
-    response = transport.verify(body, _headers(body, identity, root_kid, nonce))
+    response = transport.verify(body, _headers(body, identity, root_kid, nonce, Purpose.VERIFY))
     if response.status != _OK:
         return _refused(response, digest(body), nonce, keys)
     signed = _signed(response, digest(body), nonce)
     return Exchange(signed.opened(keys.public_key), signed)
+
+
+def as_export(asks: Asking, body: bytes, identity: Identity, root_kid: str) -> ExportFile:
+    """Return the frozen ``body`` as a file to be carried to the vendor."""
+    nonce = export_nonce(body, identity)
+    headers = _headers(body, identity, root_kid, nonce, asks.purpose)
+    kid, _, signature = headers[HEADER_SIGNATURE].partition(".")
+    return ExportFile(
+        asks=asks,
+        install_id=identity.install_id,
+        created=headers[HEADER_CREATED],
+        nonce=nonce,
+        kid=kid,
+        signature=signature,
+        body=b64encode(body),
+    )
+
+
+def export_nonce(body: bytes, identity: Identity) -> str:
+    """Return the nonce of an export: nobody else can make it, and nothing needs to be remembered until the answer comes."""
+    secret = sign(identity.key, signing_base("calos-nonce-v1", digest(body)))
+    return digest(secret.encode())[:_EXPORT_NONCE]
+
+
+def ask_erasure(body: bytes, identity: Identity, root_kid: str, transport: Transport, keys: KnownKeys) -> SignedReceipt:
+    """Send the frozen request for erasure once, and return the receipt that proves itself.
+
+    Raises :class:`TransportError`, :class:`ProtocolError` or :class:`SignatureError`; then nothing is known.
+    """
+    nonce = b64encode(secrets.token_bytes(_NONCE_BYTES))
+    response = transport.erase(body, _headers(body, identity, root_kid, nonce, Purpose.ERASE))
+    if response.status != _OK:
+        raise TransportError(_refused(response, digest(body), nonce, keys).sentence)
+    return read_erasure(response.body, identity, keys)
+
+
+def read_erasure(answer: bytes, identity: Identity, keys: KnownKeys) -> SignedReceipt:
+    """Return the erasure receipt in ``answer``, once it is known to be the vendor's, of this install.
+
+    Raises :class:`SignatureError` or :class:`ProtocolError`.
+    """
+    try:
+        signed = msgspec.json.decode(answer, type=SignedReceipt)
+    except (ValueError, RecursionError):
+        raise ProtocolError("the license server's erasure receipt is not in a form this version knows") from None
+    check_erasure(signed, identity, keys)
+    return signed
+
+
+def check_erasure(signed: SignedReceipt, identity: Identity, keys: KnownKeys) -> ErasureReceipt:
+    """Return what an erasure receipt says, once it is known to be the vendor's, of this install.
+
+    Raises :class:`SignatureError` or :class:`ProtocolError`.
+    """
+    receipt = parse_erasure(signed.text)
+    check(keys.public_key(signed.kid, Use.RECEIPT, receipt.erased_at), signed.text.encode(), signed.signature)
+    if receipt.install_id != identity.install_id:
+        raise SignatureError("the erasure receipt is for another install")
+    return receipt
 
 
 def check_receipt(signed: SignedReceipt, body: bytes, identity: Identity, number: int, keys: KnownKeys) -> Receipt:
@@ -84,9 +148,9 @@ def check_receipt(signed: SignedReceipt, body: bytes, identity: Identity, number
     return receipt
 
 
-def _headers(body: bytes, identity: Identity, root_kid: str, nonce: str) -> dict[str, str]:
+def _headers(body: bytes, identity: Identity, root_kid: str, nonce: str, purpose: Purpose) -> dict[str, str]:
     created = to_iso(now_ms())
-    base = request_base(root_kid, identity.install_id, body, created, nonce)
+    base = request_base(root_kid, identity.install_id, body, created, nonce, purpose)
     return {
         "Content-Type": "application/json",
         "Content-Encoding": "gzip",

@@ -52,8 +52,16 @@ class KnownKeys:
                 pass  # perhaps a newer keyring knows it
         return self._refreshed(known).public_key(kid, use, at)
 
+    def offer(self, document: bytes) -> None:
+        """Take a keyring that came another way, unless the one at hand is as new."""
+        known = self.cached()
+        if known is None or self._opened(document).version > known.version:
+            self._take(document, known)
+
     def _refreshed(self, known: Keyring | None) -> Keyring:
-        document = self._transport.keys()
+        return self._take(self._transport.keys(), known)
+
+    def _take(self, document: bytes, known: Keyring | None) -> Keyring:
         fresh = self._opened(document)
         if known is not None and fresh.version < known.version:
             raise SignatureError(f"the server offers keyring {fresh.version}, older than {known.version}: refused")

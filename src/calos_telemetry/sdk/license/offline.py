@@ -43,6 +43,16 @@ class HeldKey:
     problem: str | None = None
 
 
+def is_silent(settings: Settings, license_key: License | None) -> bool:
+    """Say whether the install is air-gapped and must open no socket: an Enterprise key with that right, switched off.
+
+    The right does not end with the key, so that an install that was silent never begins to talk by itself.
+    """
+    if license_key is None or not settings.telemetry_disabled:
+        return False
+    return license_key.air_gapped and license_key.tier is Tier.ENTERPRISE
+
+
 def hold_license(settings: Settings, install_id: str) -> HeldKey:
     """Read the configured key once, so that what it proves and the proof of holding it are of the same key."""
     try:

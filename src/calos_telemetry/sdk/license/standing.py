@@ -17,9 +17,9 @@ from calos_telemetry.sdk.identity import load_identity
 from calos_telemetry.sdk.license.grace import Grace
 from calos_telemetry.sdk.license.keyring import KnownKeys
 from calos_telemetry.sdk.license.lease import Held, LeaseFile
-from calos_telemetry.sdk.license.offline import HeldKey, hold_license
+from calos_telemetry.sdk.license.offline import HeldKey, hold_license, is_silent
 from calos_telemetry.sdk.license.state import Known, LicenseState, Said, looks_expired, resolve
-from calos_telemetry.sdk.license.transport import HttpTransport, Transport
+from calos_telemetry.sdk.license.transport import HttpTransport, NoTransport, Transport
 from calos_telemetry.settings import Settings
 
 
@@ -39,7 +39,17 @@ class Standing:
         """Return the vendor's keys as far as they are known; ``None`` without a pinned vendor key."""
         if self.root is None:
             return None
-        return KnownKeys(self._settings.home / "keys.json", self.root, self._transport)
+        return KnownKeys(self._settings.home / "keys.json", self.root, self.transport)
+
+    @property
+    def silent(self) -> bool:
+        """Whether this install must open no socket."""
+        return is_silent(self._settings, self.key().license)
+
+    @property
+    def transport(self) -> Transport:
+        """Return the wire to the vendor; an air-gapped install has none."""
+        return NoTransport() if self.silent else self._transport
 
     def key(self) -> HeldKey:
         """Return the configured license key and what it proves."""

@@ -1,4 +1,4 @@
-"""The wire to the license server: two calls, bounded in time and size, through the host's proxy and CA settings."""
+"""The wire to the license server: three calls, bounded in time and size, through the host's proxy and CA settings."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ import urllib3
 
 from calos_telemetry.errors import TransportError
 
+AIR_GAPPED = (
+    "this install is air-gapped (TELEMETRY_DISABLED=true, and the license key allows it): nothing is sent;"
+    " use `calos-telemetry export` and `import`"
+)
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=10.0)
 _WHOLE_ANSWER = 30.0
 """Seconds for the whole body: a server that drips bytes would pass each single read's time-out for ever."""
@@ -38,8 +42,28 @@ class Transport(Protocol):
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Response:
         """``POST /verify``.  Raises :class:`TransportError`."""
 
+    def erase(self, body: bytes, headers: Mapping[str, str]) -> Response:
+        """``POST /erase``.  Raises :class:`TransportError`."""
+
     def keys(self) -> bytes:
         """``GET /keys``.  Raises :class:`TransportError`."""
+
+
+class NoTransport:
+    """The wire of an air-gapped install: there is none, and no socket is opened to find out."""
+
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> Response:
+        """Refuse."""
+        del body, headers
+        raise TransportError(AIR_GAPPED)
+
+    def erase(self, body: bytes, headers: Mapping[str, str]) -> Response:
+        """Refuse."""
+        return self.verify(body, headers)
+
+    def keys(self) -> bytes:
+        """Refuse."""
+        raise TransportError(AIR_GAPPED)
 
 
 class HttpTransport:
@@ -56,6 +80,10 @@ class HttpTransport:
     def verify(self, body: bytes, headers: Mapping[str, str]) -> Response:
         """Send one exchange."""
         return self._call("POST", "/verify", body, headers)
+
+    def erase(self, body: bytes, headers: Mapping[str, str]) -> Response:
+        """Ask for erasure."""
+        return self._call("POST", "/erase", body, headers)
 
     def keys(self) -> bytes:
         """Fetch the vendor's keyring."""

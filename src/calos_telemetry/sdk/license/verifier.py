@@ -7,13 +7,9 @@ the frozen bytes wait and are sent again.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -23,16 +19,17 @@ from calos_telemetry import private_files
 from calos_telemetry.clock import now_ms
 from calos_telemetry.contract.report import VERSION, Books, LicensePart, Report, VerifyRequest, inflate
 from calos_telemetry.contract.signing import key_id
-from calos_telemetry.errors import CalosTelemetryError, StateError
+from calos_telemetry.errors import CalosTelemetryError, SettingsError, StateError
 from calos_telemetry.sdk.identity import Identity
 from calos_telemetry.sdk.license.asking import license_part
 from calos_telemetry.sdk.license.cadence import Plan, after_answer, after_failure, first
-from calos_telemetry.sdk.license.exchange import exchange
+from calos_telemetry.sdk.license.election import elected
+from calos_telemetry.sdk.license.exchange import Exchange, exchange
 from calos_telemetry.sdk.license.keyring import KnownKeys
 from calos_telemetry.sdk.license.settling import Outcome, Settling, Step, told_in_one
 from calos_telemetry.sdk.license.standing import Standing
 from calos_telemetry.sdk.license.state import LicenseState
-from calos_telemetry.sdk.license.transport import Transport
+from calos_telemetry.sdk.license.transport import AIR_GAPPED, Transport
 from calos_telemetry.sdk.record.storing import last_revision
 from calos_telemetry.sdk.report.build import build_report
 from calos_telemetry.sdk.report.exit_gate import without_suspects
@@ -66,16 +63,34 @@ class Verifier:
         self._settings = settings
         self._identity = identity
         self._engine = engine
-        self._transport = transport
         self._ledger = Ledger(engine)
         self._standing = Standing(settings, identity.install_id, transport)
         self._root = self._standing.root
         self._settling = Settling(self._ledger, self._standing.lease, identity)
 
     @property
+    def root(self) -> Ed25519PublicKey:
+        """Return the pinned key of the vendor.  Raises :class:`SettingsError` where there is none."""
+        if self._root is None:
+            raise SettingsError(_NO_VENDOR_KEY.format("not set or damaged"))
+        return self._root
+
+    @property
+    def transport(self) -> Transport:
+        """Return the wire to the vendor; an air-gapped install has none."""
+        return self._standing.transport
+
+    @property
     def keys(self) -> KnownKeys | None:
         """Return the vendor's keys as far as they are known; ``None`` without a pinned vendor key."""
         return self._standing.keys
+
+    def known_keys(self) -> KnownKeys:
+        """Return the vendor's keys as far as they are known.  Raises :class:`SettingsError` without a pinned vendor key."""
+        keys = self.keys
+        if keys is None:
+            raise SettingsError(_NO_VENDOR_KEY.format("not set or damaged"))
+        return keys
 
     def state(self, now: int) -> LicenseState:
         """Return what the license allows at ``now`` (unix ms); no network."""
@@ -83,7 +98,7 @@ class Verifier:
 
     def due(self, now: int) -> bool:
         """Say whether it is time to verify."""
-        if self._root is None:
+        if self._root is None or self._standing.silent:
             return False
         plan = self._plan()
         if plan is None:
@@ -97,8 +112,10 @@ class Verifier:
         if keys is None or self._root is None:
             what = "not set" if self._settings.vendor_key is None else "damaged"
             return Outcome(ok=False, sentence=_NO_VENDOR_KEY.format(what))
-        with _elected(self._settings.home / ".verify") as elected:
-            if not elected:
+        if self._standing.silent:
+            return Outcome(ok=False, sentence=AIR_GAPPED)
+        with elected(self._settings.home) as mine:
+            if not mine:
                 return Outcome(ok=False, sentence=_BUSY)
             return self._verify(_Run(keys, self._root, books, with_telemetry))
 
@@ -110,10 +127,39 @@ class Verifier:
             return self._ledger.rehearse(self._builds(books), now_ms())
         return self._waiting_check() or self._ledger.rehearse([self._request(_nothing)], now_ms())
 
-    def _verify(self, run: _Run) -> Outcome:
+    def seal_next(self, *, with_telemetry: bool, books: Books) -> Entry:
+        """Return the exchange that is due next, sealed, for a person to carry.  Raises :class:`StateError`."""
+        run = _Run(self.known_keys(), self.root, books, with_telemetry)
+        with elected(self._settings.home) as mine:
+            if not mine:
+                raise StateError(_BUSY)
+            self._withdraw_what_may_not_go(run)
+            waiting = self._waiting_report() if with_telemetry else None
+            if waiting is None and with_telemetry and self._has_news():
+                waiting = self._report(run)
+            return waiting if waiting is not None and waiting.state == SEALED else self._alone()
+
+    def settle(self, entry: Entry, done: Exchange) -> Outcome:
+        """Enter an answer that a person brought.  Raises :class:`StateError`, or :class:`SignatureError` for an old one."""
+        with elected(self._settings.home) as mine:
+            if not mine:
+                raise StateError(_BUSY)
+            step = self._settling.settle(entry, done, self._standing.held()[0], self.known_keys(), now_ms())
+            self._plan_next([step])
+        return told_in_one([step])
+
+    def held_lease(self) -> int:
+        """Return the number of the newest lease at hand, 0 without one."""
+        held, _ = self._standing.held()
+        return held.lease_number if held else 0
+
+    def _withdraw_what_may_not_go(self, run: _Run) -> None:
         waiting = self._waiting_report()
         if waiting is not None and not run.with_telemetry:
             self._ledger.withdraw(waiting, "kept here: telemetry was switched off before it was answered")
+
+    def _verify(self, run: _Run) -> Outcome:
+        self._withdraw_what_may_not_go(run)
         steps: list[Step] = []
         kept_before = self._ledger.newest_kept()
         while (entry := self._next(run, steps)) is not None:
@@ -144,7 +190,7 @@ class Verifier:
         if entry.state != SEALED:
             return self._settling.quarantined(entry)
         try:
-            done = exchange(entry.body, self._identity, key_id(run.root), self._transport, run.keys)
+            done = exchange(entry.body, self._identity, key_id(run.root), self._standing.transport, run.keys)
             return self._settling.settle(entry, done, self._standing.held()[0], run.keys, now)
         except CalosTelemetryError as error:
             return self._settling.failed(entry, str(error), now, verified=verified)
@@ -190,10 +236,10 @@ class Verifier:
 
     def _waiting_check(self) -> Entry | None:
         waiting = (entry for entry in self._ledger.pending() if entry.rows == 0)
-        return next((entry for entry in waiting if _license_part_of(entry) == self._license_part()), None)
+        return next((entry for entry in waiting if _license_part_of(entry) == self.license_part()), None)
 
     def _request(self, telemetry: Callable[[Connection, Position], Report | None]) -> Build:
-        part = self._license_part()
+        part = self.license_part()
 
         def request(connection: Connection, position: Position) -> VerifyRequest:
             return VerifyRequest(v=VERSION, license=part, telemetry=telemetry(connection, position))
@@ -221,9 +267,9 @@ class Verifier:
     def _waiting_report(self) -> Entry | None:
         return next((entry for entry in self._ledger.pending() if entry.rows), None)
 
-    def _license_part(self) -> LicensePart:
-        held, _ = self._standing.held()
-        return license_part(self._settings, self._identity, self._standing.key(), held.lease_number if held else 0)
+    def license_part(self) -> LicensePart:
+        """Return who asks, as it stands in the next request."""
+        return license_part(self._settings, self._identity, self._standing.key(), self.held_lease())
 
     def _plan_next(self, steps: list[Step]) -> None:
         now, chance = now_ms(), random.random()  # noqa: S311 - as above
@@ -250,21 +296,3 @@ def _nothing(_connection: Connection, _position: Position) -> None:
 
 def _license_part_of(entry: Entry) -> LicensePart:
     return msgspec.json.decode(inflate(entry.body), type=VerifyRequest).license
-
-
-@contextmanager
-def _elected(path: Path) -> Iterator[bool]:
-    """Elect one process: the kernel's lock on a file, which ends with the process that holds it."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StateError(f"{path} cannot be opened ({error.strerror}): check its owner and permissions") from None
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from calos_telemetry.contract.receipt import NO_CHAIN, parse_receipt
 from calos_telemetry.contract.signing import digest
@@ -41,19 +42,20 @@ def check_ledger(entries: Iterable[Entry], check_receipt: CheckReceipt, now: int
         intact = digest(entry.body) == entry.digest
         yield Finding(intact, f"report {entry.number}: the bytes {'have' if intact else 'do not have'} their digest")
         if entry.receipt is not None:
-            yield _receipt(entry, check_receipt)
+            yield check_one(f"report {entry.number}", partial(check_receipt, entry))
             yield _link(entry, chain, elsewhere)
             chain, elsewhere = entry.chain() or NO_CHAIN, None
         elif entry.rows > 0 and entry.attempts > 0:
             elsewhere = elsewhere or _NEVER_ARRIVED
 
 
-def _receipt(entry: Entry, check_receipt: CheckReceipt) -> Finding:
+def check_one(what: str, receipt: Callable[[], object]) -> Finding:
+    """Return whether a receipt holds; ``receipt`` raises a :class:`CalosTelemetryError` where it does not."""
     try:
-        check_receipt(entry)
+        receipt()
     except CalosTelemetryError as error:
-        return Finding(ok=False, sentence=f"report {entry.number}: {error}")
-    return Finding(ok=True, sentence=f"report {entry.number}: the receipt is the vendor's, for exactly these bytes")
+        return Finding(ok=False, sentence=f"{what}: {error}")
+    return Finding(ok=True, sentence=f"{what}: the receipt is the vendor's, for exactly these bytes")
 
 
 def _link(entry: Entry, chain: str, elsewhere: str | None) -> Finding:

@@ -135,6 +135,10 @@ class Ledger:
         """Return the exchange called ``number``."""
         return self._first(reports.c.number == number)
 
+    def find(self, body_digest: str) -> Entry | None:
+        """Return the newest exchange whose bytes have that digest."""
+        return self._first(reports.c.digest == body_digest)
+
     def entries(self, limit: int = 20) -> list[Entry]:
         """Return the newest exchanges, newest first."""
         with self._engine.connect() as connection:

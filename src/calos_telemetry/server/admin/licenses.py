@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from calos_telemetry.clock import MS_PER_DAY
+from calos_telemetry.clock import MS_PER_DAY, date_of
 from calos_telemetry.contract.license import License
 from calos_telemetry.contract.tiers import LICENSED_TIERS, Tier, terms_of
-from calos_telemetry.errors import LicenseError
+from calos_telemetry.errors import LicenseError, StateError
 from calos_telemetry.server.keys import VendorKeys
 from calos_telemetry.store.vendor_tables import licenses
 
@@ -68,7 +68,14 @@ class Order:
 
 
 def issue(connection: Connection, keys: VendorKeys, order: Order, now: int) -> Issued:
-    """Sign a license for ``order``, store it, and return it with its key."""
+    """Sign a license for ``order``, store it, and return it with its key.
+
+    Raises :class:`StateError` once the online keys have ended: nobody would believe what they sign.
+    """
+    if now > keys.valid_until:
+        raise StateError(
+            f"the online keys ended on {date_of(keys.valid_until)}: run `calos-telemetry keys rotate` first"
+        )
     document = License(
         v=1,
         id=secrets.token_hex(16),

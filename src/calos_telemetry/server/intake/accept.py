@@ -12,6 +12,7 @@ from calos_telemetry.contract.report import TelemetryAnswer
 from calos_telemetry.contract.signing import digest
 from calos_telemetry.errors import ProtocolError
 from calos_telemetry.server.intake.sift import Sifted, sift
+from calos_telemetry.server.intake.tombstone import is_erased
 from calos_telemetry.server.keys import VendorKeys
 from calos_telemetry.store.database import writing
 from calos_telemetry.store.upserts import keep_newest
@@ -34,17 +35,17 @@ def accept(engine: Engine, keys: VendorKeys, arrival: Arrival) -> TelemetryAnswe
     A repeat of the same bytes gets the receipt that is stored already, so a lost answer heals itself.
     """
     with engine.connect() as connection:
-        stored = _stored(connection, arrival)
-    if stored is not None:
-        return _duplicate(stored)
+        settled = _settled(connection, arrival)
+    if settled is not None:
+        return settled
     try:
         sifted = sift(arrival.report, arrival.install_id, arrival.at)
     except ProtocolError:
         return TelemetryAnswer(code="REFUSED", rejected={"malformed": 1})
     with writing(engine) as connection:
-        stored = _stored(connection, arrival)  # a repeat may have come in between
-        if stored is not None:
-            return _duplicate(stored)
+        settled = _settled(connection, arrival)  # a repeat or an erasure may have come in between
+        if settled is not None:
+            return settled
         for table, rows in sifted.taken.items():
             keep_newest(connection, table, rows)
         receipt = _write_receipt(connection, keys, arrival, sifted)
@@ -81,6 +82,13 @@ def _write_receipt(connection: Connection, keys: VendorKeys, arrival: Arrival, s
     }
     connection.execute(insert(receipts).values(row))
     return signed
+
+
+def _settled(connection: Connection, arrival: Arrival) -> TelemetryAnswer | None:
+    if is_erased(connection, arrival.install_id):
+        return TelemetryAnswer(code="REFUSED", rejected={"erased": 1})
+    stored = _stored(connection, arrival)
+    return None if stored is None else _duplicate(stored)
 
 
 def _stored(connection: Connection, arrival: Arrival) -> Row[tuple[object, ...]] | None:

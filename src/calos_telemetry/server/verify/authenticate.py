@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Engine, select
 
-from calos_telemetry.contract.report import VERSION, RawVerifyRequest, inflate, request_base
+from calos_telemetry.contract.report import VERSION, Purpose, RawVerifyRequest, inflate, request_base
 from calos_telemetry.contract.signing import check, decode_public, key_id
 from calos_telemetry.errors import ProtocolError, SignatureError
 from calos_telemetry.server.verify.wire import Envelope, Refusal
@@ -27,14 +27,18 @@ class Asked:
     request: RawVerifyRequest
 
 
-def authenticate(engine: Engine, vendor_kids: Sequence[str], envelope: Envelope, wire: bytes) -> Asked:
+def authenticate(
+    engine: Engine, vendor_kids: Sequence[str], envelope: Envelope, wire: bytes, purpose: Purpose
+) -> Asked:
     """Return what the install asks, once it is known to come from the holder of the key it shows.
 
     Of an enrolled install the signature is checked before the body is inflated.  A key that is not enrolled is read
     from the body, because the first verification enrols it.  ``vendor_kids`` are the names under which the vendor may be
     pinned, today's first.  Raises :class:`Refusal`.
     """
-    bases = [request_base(kid, envelope.install_id, wire, envelope.created, envelope.nonce) for kid in vendor_kids]
+    bases = [
+        request_base(kid, envelope.install_id, wire, envelope.created, envelope.nonce, purpose) for kid in vendor_kids
+    ]
     enrolled = _enrolled_key(engine, envelope.install_id)
     known = enrolled is not None and _kid(enrolled) == envelope.kid
     if enrolled is not None and known:

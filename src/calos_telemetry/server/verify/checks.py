@@ -22,6 +22,7 @@ class Facts:
     domain: str | None
     domains: frozenset[str]
     other_key: bool
+    copied: bool = False
 
     def proven_tier(self) -> Tier:
         """Return the tier that a valid, unexpired, unrevoked license key proves; community without one."""
@@ -78,6 +79,17 @@ def forked(facts: Facts) -> Decision | None:
     return Decision("FORKED", facts.proven_tier(), sentence)
 
 
+def copied(facts: Facts) -> Decision | None:
+    """Say that two machines seem to share one state directory; nothing is blocked."""
+    if not facts.copied:
+        return None
+    sentence = (
+        "Two machines seem to use one state directory, or a backup was restored twice: everything works, but their "
+        "telemetry is mixed up; on a copy, move install_id and install.key aside, so that it begins as a new install."
+    )
+    return Decision("FORKED", facts.proven_tier(), sentence)
+
+
 def community(facts: Facts) -> Decision | None:
     """Answer for no license key at all."""
     if facts.license_id is not None:
@@ -111,6 +123,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("revoked", revoked),
     ("expired", expired),
     ("forked", forked),
+    ("copied", copied),
     ("community", community),
     ("too many domains", too_many_domains),
     ("valid", valid),

@@ -14,6 +14,7 @@ from calos_telemetry.server.verify.checks import Decision, Facts
 from calos_telemetry.store.vendor_tables import installs, licenses
 
 _LEAP = 1_000_000  # of lease numbers: more than any install sees, so a larger step is no honest one
+_FORKS_AGAIN_MS = 90 * MS_PER_DAY  # one fork is a backup that was restored; a second one soon after, a copy
 _IN_USE_MS = 30 * MS_PER_DAY  # twice the lease and grace of Pro: a host name that was given up counts no longer
 
 
@@ -38,6 +39,7 @@ def look_up(connection: Connection, part: LicensePart, now: int) -> Enrolled:
         domain=domain or None,
         domains=_domains(connection, part, domain, now - _IN_USE_MS),
         other_key=row is not None and row.install_key != part.install_key,
+        copied=_forks(row, part) and row is not None and (row.forked_at or 0) > now - _FORKS_AGAIN_MS,
     )
     return Enrolled(row, facts)
 
@@ -50,6 +52,9 @@ def write_down(connection: Connection, enrolled: Enrolled, part: LicensePart, de
     row, facts = enrolled.row, enrolled.facts
     number = _next_number(0 if row is None else row.lease_number, part.lease_number)
     seen = {"lease_number": number, "last_seen_at": facts.at, "last_code": decision.code}
+    seen["shown_number"] = part.lease_number
+    if _forks(row, part):
+        seen["forked_at"] = facts.at
     told = {
         "license_id": part.license_id if facts.license_ else None,
         "domain": facts.domain,
@@ -63,6 +68,19 @@ def write_down(connection: Connection, enrolled: Enrolled, part: LicensePart, de
         mine = installs.c.install_id == part.install_id
         connection.execute(update(installs).where(mine).values(seen if facts.other_key else told | seen))
     return number
+
+
+def _forks(row: Row[tuple[object, ...]] | None, part: LicensePart) -> bool:
+    """Say whether this request comes from another history than the last one.
+
+    A machine that lost our answer shows the same lease again; one that got it shows the newest.  Showing another lease
+    than the last request, and not the newest, takes two machines with one state directory, or a restored backup.
+    """
+    return (
+        row is not None
+        and part.lease_number not in {row.shown_number, row.lease_number}
+        and (part.lease_number < row.lease_number)
+    )
 
 
 def _next_number(stored: int, shown: int) -> int:

@@ -12,12 +12,17 @@ from calos_telemetry.contract.tiers import DAY, Tier, terms_of
 
 _PARTS = 24  # the window is a 24th of the period wide: an hour of a day, seven hours of a week
 _SCALE = 1 << 64
+_AIR_GAPPED = 365 * DAY
 
 
 def lease_for(tier: Tier, license_: License | None, number: int, now: int) -> Lease:
-    """Return the lease ``number`` of ``tier``: it holds for one period, and its grace follows."""
+    """Return the lease ``number`` of ``tier``: it holds for one period, and its grace follows.
+
+    An air-gapped install's holds for a year, because a person carries it.
+    """
     terms = terms_of(tier)
-    expires_at = now + (terms.verify_every or DAY) * MS_PER_SECOND
+    holds = _AIR_GAPPED if license_ is not None and license_.air_gapped else terms.verify_every or DAY
+    expires_at = now + holds * MS_PER_SECOND
     features = license_.brings() if license_ is not None and license_.tier == tier else terms.features
     return Lease(
         number=number,
