@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -107,7 +107,10 @@ def add_measured(connection: Connection, parts: Parts, some: Range, tally: Tally
 
 def _add_operations(connection: Connection, parts: Parts, some: Range, tally: Tally) -> None:
     row = event_rows.c
-    query = select(row.part, row.duration_us, row.rest).where(*_within(some), row.part.in_(_of(parts, _OPERATION)))
+    numbers = _of(parts, _OPERATION)
+    if not numbers:
+        return
+    query = select(row.part, row.duration_us, row.rest).where(*_within(some), row.part.in_(numbers))
     for number, duration_us, rest in connection.execute(query):
         fields = {**parts[number].fields, **json.loads(rest or "{}"), "duration_us": duration_us}
         measured = msgspec.convert(fields, Performance, str_keys=True)
@@ -134,7 +137,7 @@ def routes_of_features(parts: Parts) -> dict[str, set[Route]]:
     return routes
 
 
-def _of(parts: Parts, event_type: str) -> Iterable[int]:
+def _of(parts: Parts, event_type: str) -> list[int]:
     return [number for number, part in parts.items() if part.event_type == event_type]
 
 
