@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -262,6 +263,28 @@ def test_a_cancelled_request_is_a_client_that_left(telemetry: Telemetry, stored:
     (event,) = stored()
     assert event["disconnected"]
     assert "error" not in event
+
+
+def test_a_cancelled_future_of_the_application_is_its_own_failure(telemetry: Telemetry, stored: Stored) -> None:
+    """An exception that is only called like a cancellation is a failure like any other."""
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise concurrent.futures.CancelledError
+
+    answer(telemetry, app)
+    request, error = sorted(stored(), key=lambda event: str(event["type"]))
+    assert (request["status"], error["name"]) == (500, "CancelledError")
+
+
+def test_who_leaves_before_any_route_writes_no_path(telemetry: Telemetry, stored: Stored) -> None:
+    """A scanner that hangs up at once must not write our tables either."""
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        await receive()
+
+    answer(telemetry, app, GONE)
+    (event,) = stored()
+    assert (event["path"], event["status"]) == ("(unmatched)", 499)
 
 
 def test_a_request_without_an_answer_is_a_failure(telemetry: Telemetry, stored: Stored) -> None:

@@ -171,6 +171,46 @@ def test_the_header_alone_counts_for_nothing(telemetry: Telemetry, stored: Store
     assert all("request_bytes" not in event for event in stored())
 
 
+class Plain:
+    """A server's input that can do what the standard asks for, and no more (gunicorn's is one)."""
+
+    def __init__(self, body: bytes) -> None:
+        stream = io.BytesIO(body)
+        self.read, self.readline, self.readlines, self.__iter__ = (
+            stream.read, stream.readline, stream.readlines, stream.__iter__,
+        )  # fmt: skip
+
+
+def counting(stream: object, announced: int) -> tuple[CountedInput, RequestFacts]:
+    facts = RequestFacts(cast("Pipeline", SimpleNamespace(spans=False)), 0, "POST", "/", "")
+    return CountedInput(stream, facts, announced), facts
+
+
+@pytest.mark.parametrize("name", ["readinto", "read1", "seek", "fileno", "close"])
+def test_what_a_servers_input_cannot_do_is_missing(name: str) -> None:
+    """Readers look whether a method is there: one that the server's own input lacks must be lacking."""
+    counted, _ = counting(Plain(b"x"), 1)
+    assert not hasattr(counted, name)
+    assert hasattr(counting(io.BytesIO(b"x"), 1)[0], name)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda stream: io.TextIOWrapper(stream).read().encode(),
+        lambda stream: io.BufferedReader(stream).read(),
+        lambda stream: stream.read1(),
+        lambda stream: b"".join(iter(lambda: next(stream, b""), b"")),
+    ],
+    ids=["as text", "buffered", "read1", "next"],
+)
+def test_every_way_to_read_is_counted(read: Callable[[Any], bytes]) -> None:
+    """The standard library's readers around the body get all of it, and all of it is counted."""
+    counted, facts = counting(io.BytesIO(b"one\ntwo\n"), 8)
+    assert read(counted) == b"one\ntwo\n"
+    assert (facts.request_bytes, facts.disconnected) == (8, False)
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("read"), st.sampled_from([(), (-1,), (None,), (0,), (1,), (3,), (100,)])),
@@ -187,8 +227,7 @@ def test_the_counted_body_reads_as_the_servers_own(
     body: bytes, steps: list[tuple[str, tuple[Any, ...]]], at_last: bool
 ) -> None:
     """Whatever is called in whatever order, the same comes back as without us, and what came is what was counted."""
-    facts = RequestFacts(cast("Pipeline", SimpleNamespace(spans=False)), 0, "POST", "/", "")
-    counted = CountedInput(io.BytesIO(body), facts, len(body))
+    counted, facts = counting(io.BytesIO(body), len(body))
     bare = io.BytesIO(body)
     for name, arguments in steps:
         assert getattr(counted, name)(*arguments) == getattr(bare, name)(*arguments)

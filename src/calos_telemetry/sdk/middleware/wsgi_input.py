@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from calos_telemetry.sdk.record.facts import RequestFacts
+
+_INTO = frozenset({"readinto", "readinto1"})
 
 
 class CountedInput:
@@ -26,8 +28,7 @@ class CountedInput:
 
     def readline(self, *size: int) -> bytes:
         """Read a line as the stream does."""
-        line: bytes = self._asked(self._stream.readline, *size)
-        return self._counted(line, wanted=size != (0,))
+        return self._read_some(self._stream.readline, *size)
 
     def readlines(self, *hint: int) -> list[bytes]:
         """Read lines as the stream does."""
@@ -35,19 +36,31 @@ class CountedInput:
         self._counted(b"".join(lines), to_the_end=not hint)
         return lines
 
-    def readinto(self, buffer: Any) -> int:
-        """Read into ``buffer`` as the stream does."""
-        size: int = self._asked(self._stream.readinto, buffer)
-        self._count(size or 0, ended=not size and len(buffer) > 0)
-        return size
+    def __iter__(self) -> CountedInput:
+        return self
 
-    def __iter__(self) -> Iterator[bytes]:
-        for line in self._stream:
-            yield self._counted(line)
-        self._count(0, ended=True)
+    def __next__(self) -> bytes:
+        try:
+            line: bytes = self._asked(next, iter(self._stream))
+        except StopIteration:
+            self._count(0, ended=True)
+            raise
+        return self._counted(line)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        """Give what else the stream has; what it has not must be missing here as well, because readers look for it."""
+        found = getattr(self._stream, name)
+        if name in _INTO:
+            return lambda buffer: self._read_into(found, buffer)
+        return partial(self._read_some, found) if name == "read1" else found
+
+    def _read_some(self, read: Any, *size: int) -> bytes:
+        return self._counted(self._asked(read, *size), wanted=size != (0,))
+
+    def _read_into(self, read: Any, buffer: Any) -> int | None:
+        size: int | None = self._asked(read, buffer)
+        self._count(size or 0, ended=size == 0 and len(buffer) > 0)
+        return size
 
     def _asked(self, read: Any, *arguments: Any) -> Any:
         try:

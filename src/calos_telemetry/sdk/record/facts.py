@@ -108,7 +108,7 @@ _DEPARTURES = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDis
 
 def is_cancellation(error: BaseException) -> bool:
     """Say whether the server has cancelled the request, which it does when the connection is gone."""
-    return type(error).__name__ in _CANCELLATIONS
+    return not isinstance(error, Exception) and type(error).__name__ in _CANCELLATIONS
 
 
 def is_departure(error: BaseException, cut: OSError | None) -> bool:

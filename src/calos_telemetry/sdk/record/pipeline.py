@@ -49,7 +49,7 @@ from calos_telemetry.sdk.record.spool import Spool
 from calos_telemetry.sdk.record.styles import style_of
 from calos_telemetry.sdk.record.usage import UsedFeatures
 
-_NO_ROUTE = frozenset({301, 307, 308, 404, 405})
+_NO_ROUTE = frozenset({301, 307, 308, 404, 405, CLIENT_LEFT})
 """Answers that routers give where no route matches: nothing is there, or it is at a tidier path (a slash more or less)."""
 _FIRST_FAILURE = 400
 _MOST_QUERIES = 10_000  # of one request
