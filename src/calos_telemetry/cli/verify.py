@@ -23,4 +23,4 @@ def verify(in_json: bool) -> None:
     if problem is not None:
         raise LicenseError(f"verified as community only, because {problem}")
     if not outcome.ok:
-        raise TransportError("the exchange did not succeed: nothing is lost, and it is tried again by itself")
+        raise TransportError("the exchange did not succeed: nothing is lost")
