@@ -198,13 +198,11 @@ def test_a_strangers_table_in_the_way_is_left_alone(settings: Settings) -> None:
 
 def test_a_newer_database_is_refused_and_the_application_goes_on(settings: Settings) -> None:
     """After a downgrade events are recorded and wait; what the newer version wrote is left alone; status says what to do."""
-    open_database(
-        settings.database_url, settings.home / FILE, TELEMETRY, INSTALL, schema=settings.database_schema
-    ).dispose()
     newer = open_database(
         settings.database_url, settings.home / FILE, TELEMETRY, INSTALL, schema=settings.database_schema
     )
     with writing(newer) as connection:
+        known = connection.scalar(text("SELECT version_num FROM install_version"))
         connection.execute(text("UPDATE install_version SET version_num = 'install_9999'"))
     telemetry = Telemetry(settings)
     telemetry._schedule.stop()
@@ -219,7 +217,7 @@ def test_a_newer_database_is_refused_and_the_application_goes_on(settings: Setti
     complaint = operator.complaint("status", **{name: value for name, value in environment.items() if value})
     assert "newer version than this code: upgrade calos-telemetry" in complaint
     with writing(newer) as connection:
-        connection.execute(text("UPDATE install_version SET version_num = 'install_0004'"))
+        connection.execute(text("UPDATE install_version SET version_num = :known"), {"known": known})
     newer.dispose()
     assert telemetry.flush() == 3
     telemetry.close()
