@@ -155,6 +155,16 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     receipt_signature: Annotated[str, declared("its signature, base64url", "proves who received it")] | None
 
 
+class ErasureRow(msgspec.Struct, frozen=True, kw_only=True):
+    """telemetry_erasures: what was asked to be erased at the vendor, and the receipt for it."""
+
+    requested_at: Annotated[Moment, declared("since then nothing leaves, unix ms", "keeps what is erased erased")]
+    body: Annotated[bytes, declared("the request to the vendor, as it travels", "shows what was asked for")]
+    receipt_text: Annotated[str, declared("the vendor's erasure receipt", "proves the erasure")] | None
+    receipt_kid: Annotated[str, declared("name of the key that signed it", "finds the key to check with")] | None
+    receipt_signature: Annotated[str, declared("its signature, base64url", "proves who erased")] | None
+
+
 class SightingRow(msgspec.Struct, frozen=True, kw_only=True):
     """telemetry_sightings: how often a text was seen that no router vouches for."""
 
@@ -185,6 +195,7 @@ TABLES: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
     ("telemetry_upkeep", UpkeepRow, "for ever"),
     ("telemetry_owner", OwnerRow, "for ever"),
     ("telemetry_reports", LedgerRow, "400 days"),
+    ("telemetry_erasures", ErasureRow, "for ever"),
     ("telemetry_sightings", SightingRow, "for ever"),
     ("spool_cursors", SpoolCursor, "7 days"),
 )
