@@ -260,6 +260,18 @@ def test_the_messages_are_the_same_with_and_without_us(telemetry: Telemetry, app
     assert asyncio.run(conversation(TelemetryMiddleware(app, telemetry), dict(scope), body)) == bare
 
 
+def test_headers_that_can_be_read_only_once_are_left_to_the_server(telemetry: Telemetry) -> None:
+    """ASGI allows any iterable of headers: one that is used up by the first look reaches the server whole."""
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": iter([(b"x-a", b"1")])})
+        await send({"type": "http.response.body"})
+
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": [(b"host", HOST.encode())], "root_path": ""}
+    start, _ = asyncio.run(conversation(TelemetryMiddleware(app, telemetry), scope, []))
+    assert list(start["headers"]) == [(b"x-a", b"1")]
+
+
 def test_context_variables_set_by_the_application_stay_visible(telemetry: Telemetry) -> None:
     """A context variable that the application sets in a request is seen by its caller as without us."""
     scope: dict[str, Any] = {
