@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.testclient import TestClient
 
 from calos_telemetry import LicenseMiddleware, Settings, Telemetry, TelemetryMiddleware, track_error, track_feature
-from calos_telemetry.sdk.middleware import asgi
+from calos_telemetry.sdk.record import facts
 
 HOST = "shop.example.com"
 TOKEN = {"Authorization": "Bearer hunter2"}
@@ -32,7 +32,7 @@ class Watch:
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     made = Watch()
-    monkeypatch.setattr(asgi, "perf_counter_ns", made)
+    monkeypatch.setattr(facts, "perf_counter_ns", made)
     return made
 
 
