@@ -44,7 +44,7 @@ def counting(facts: RequestFacts, receive: Receive, send: Send) -> tuple[Receive
 
 
 def _is_page(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    if not isinstance(headers, list | tuple):  # ASGI allows what can be looked at only once: that is the server's
+    if iter(headers) is headers:  # ASGI allows what can be looked at only once: that is the server's
         return False
     for name, value in headers:
         if name == b"content-type":  # ASGI: names are in lower case
