@@ -263,13 +263,13 @@ def test_a_full_spool_is_drained_before_its_time(
     telemetry._schedule.stop()
     for _ in range(1_000):
         telemetry.track_feature(None, "pos_transaction")
-    telemetry._drain_when_full()
+    telemetry._look_after_drain()
     assert telemetry._install is None
     telemetry.track_feature(None, "pos_transaction")
-    telemetry._drain_when_full()
+    telemetry._look_after_drain()
     assert telemetry.install.books().stored == 1_001
     telemetry.track_feature(None, "pos_transaction")
-    telemetry._drain_when_full()
+    telemetry._look_after_drain()
     assert telemetry.install.books().pending == 1
 
 

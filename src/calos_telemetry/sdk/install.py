@@ -32,7 +32,7 @@ from calos_telemetry.sdk.license.transport import HttpTransport
 from calos_telemetry.sdk.license.verifier import Outcome, Verifier
 from calos_telemetry.sdk.obfuscate.identifiers import load_secret
 from calos_telemetry.sdk.policy.decision import Policy
-from calos_telemetry.sdk.record.drain import Drain, Drained, pending
+from calos_telemetry.sdk.record.drain import Drain, Drained, pending, waiting_bytes
 from calos_telemetry.sdk.record.log_import import LogImport
 from calos_telemetry.sdk.record.spool import DrainLock
 from calos_telemetry.sdk.record.storing import DROPPED, STORED
@@ -125,6 +125,10 @@ class Install:
                 if not elected or not heal(self.engine, self._file, error, TELEMETRY, INSTALL):
                     raise
         return drain.run(patience=patience)
+
+    def waiting_bytes(self) -> int:
+        """Return how much of the spool waits to be drained, in bytes."""
+        return waiting_bytes(ensure_directory(self.spool_directory), self.engine)
 
     def database_problem(self) -> str | None:
         """Return what is wrong with the database, or which had to be set aside, in a sentence; ``None`` when all is well."""

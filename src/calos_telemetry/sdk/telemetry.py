@@ -19,6 +19,7 @@ from calos_telemetry.contract.tiers import Tier
 from calos_telemetry.errors import CalosTelemetryError, SettingsError, StateError, StoreError
 from calos_telemetry.forks import gate
 from calos_telemetry.private_files import ensure_directory
+from calos_telemetry.sdk.apart import LARGE_BYTES, DrainApart
 from calos_telemetry.sdk.declared import read_declarations
 from calos_telemetry.sdk.license.state import LicenseState, community
 from calos_telemetry.sdk.obfuscate.identifiers import Identifiers, load_secret
@@ -73,6 +74,7 @@ class Telemetry:
         self._feature_tags = feature_tags
         self._install: Install | None = None
         self._license: LicenseState | None = None
+        self._apart: DrainApart | None = None
         self._schedule = Schedule([])
         self._begin_process()
         try:
@@ -87,6 +89,9 @@ class Telemetry:
         """Begin with nothing that belongs to one process: the lock, the thread, the connections (again after a fork)."""
         self._lock = threading.RLock()  # a signal handler may ask, too
         self._drained = 0  # of what this process has recorded, how much it knows to be drained
+        self._draining = 0  # likewise, how much will be when the drain apart has ended
+        if self._apart is not None:
+            self._apart.forget()
         self._schedule.begin_process()
         install, self._install = self._install, None
         if install is not None:
@@ -116,12 +121,13 @@ class Telemetry:
             countries=countries,
             feature_tags=self._feature_tags,
         )
+        self._apart = DrainApart(self.settings)
         self._schedule = Schedule(
             [
                 Job("bring the spool to the disk", _SYNC_SECONDS, spool.sync),
                 Job("write down the database queries", _SYNC_SECONDS, self.pipeline.write_queries),
                 Job("drain the spool", self.settings.drain_seconds, self._drain),
-                Job("drain a full spool", _SYNC_SECONDS, self._drain_when_full),
+                Job("look after the drain", _SYNC_SECONDS, self._look_after_drain),
                 Job("verify the license", _VERIFY_SECONDS, self._verify),
                 Job("clean up old telemetry", _CLEAN_SECONDS, self._clean),
             ]
@@ -265,6 +271,8 @@ class Telemetry:
     def close(self) -> None:
         """Stop the background thread and let the files go.  Optional: nothing is lost without it."""
         self._schedule.stop()
+        if self._apart is not None:
+            self._apart.end()
         if self.pipeline is not None:
             self.pipeline.write_queries()
             self.pipeline.spool.close()
@@ -272,15 +280,21 @@ class Telemetry:
             self._install.close()
 
     def _drain(self) -> None:
-        if self.pipeline is None:
+        """Drain a little on this thread, or begin a drain of much in a process of its own."""
+        if self.pipeline is None or self._apart is None or self._apart.running:
             return
         spool = self.pipeline.spool
         recorded = spool.books.recorded
         spool.seal()
-        if self.install.drain().elected:
+        if self.install.waiting_bytes() >= LARGE_BYTES and self._apart.start():
+            self._draining = recorded
+        elif self.install.drain().elected:
             self._drained = recorded
 
-    def _drain_when_full(self) -> None:
+    def _look_after_drain(self) -> None:
+        """Note the end of a drain apart; drain a spool that fills up before its time."""
+        if self._apart is not None and self._apart.collect():
+            self._drained = self._draining
         if self.pipeline is not None and self.pipeline.spool.books.recorded - self._drained > _FULL:
             self._drain()
 
