@@ -285,8 +285,8 @@ def test_the_next_moment_is_in_the_servers_window(near: NearSide, time: Clock) -
     assert not running.due(time.now)
     assert running.due(time.now + 10_000)
     running.verify(with_telemetry=True, books=BOOKS)
-    assert not running.due(time.now + 4 * DAY)
-    assert running.due(time.now + 7 * DAY)
+    assert not running.due(time.now + 2 * DAY)
+    assert running.due(time.now + 10 * DAY)
     time.now -= 30 * DAY
     assert running.due(time.now)
 
