@@ -66,12 +66,14 @@ def test_a_backlog_is_drained_by_another_process(settings: Settings, drain: Drai
     """All that waits is stored once; the process leaves neither a zombie nor anything to collect again."""
     spool(settings, 3_000)
     assert drain.start()
+    assert drain._child is not None
+    pid = drain._child.pid
     assert collected(drain)
     assert books(settings) == (3_000, 0)
     assert not drain.running
     assert drain.collect() is None
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(pid, os.WNOHANG)
 
 
 def test_settings_given_in_code_reach_it(settings: Settings, postgres_url: str) -> None:
