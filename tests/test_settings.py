@@ -55,10 +55,14 @@ def test_every_variable_is_documented_and_every_documented_one_exists() -> None:
 
 
 def test_the_environment_is_read_in_one_place() -> None:
-    """No other module looks at the environment, but for the proxies that every program on the machine uses."""
-    modules = (ROOT / "src").rglob("*.py")
-    readers = {path.name for path in modules if re.search(r"os\.(environ|getenv)", path.read_text())}
-    assert readers - {"transport.py"} == {"settings.py"}
+    """No other module looks at the environment, but for the proxies that every program on the machine uses.
+
+    The license server of a test gets the environment of the test, which is no reading.
+    """
+    source = ROOT / "src/calos_telemetry"
+    modules = (path for path in source.rglob("*.py") if re.search(r"os\.(environ|getenv)", path.read_text()))
+    readers = {str(path.relative_to(source)) for path in modules}
+    assert readers - {"sdk/license/transport.py", "testing/vendor.py"} == {"settings.py"}
 
 
 @pytest.mark.parametrize("empty", ["", None])

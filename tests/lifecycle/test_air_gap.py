@@ -49,7 +49,6 @@ telemetry = Telemetry()
 COMMAND = [sys.executable, "-c", "from calos_telemetry.cli.main import main; main()"]
 
 def work(request):
-    telemetry._schedule.start()
     verified = telemetry.install.verify()
     telemetry.install.check_ledger()
     telemetry.flush()

@@ -49,6 +49,16 @@ def test_the_switch_is_obeyed_at_each_choke_point() -> None:
     assert [decided.collect("a.com").allowed, decided.store().allowed, decided.send().allowed] == [False] * 3
 
 
+def test_an_install_that_opted_out_verifies_all_the_same() -> None:
+    """Who switched telemetry off has a license to be verified; a development host has none, nor who records anyway."""
+    assert policy(Tier.ENTERPRISE, disabled=True).verifies_alone("shop.example.com")
+    assert policy(Tier.ENTERPRISE, disabled=True, public_host="shop.example.com").verifies_alone("localhost")
+    assert not policy(Tier.ENTERPRISE, disabled=True).verifies_alone("localhost:8000")
+    assert not policy(Tier.ENTERPRISE, disabled=True, public_host="shop.local").verifies_alone("shop.example.com")
+    assert not policy(Tier.ENTERPRISE).verifies_alone("shop.example.com")
+    assert not policy(Tier.PRO, disabled=True).verifies_alone("shop.example.com")
+
+
 def test_a_million_hosts_do_not_fill_the_memory() -> None:
     """Decisions are remembered for a bounded number of hosts, because a visitor may send any header."""
     decided = policy()

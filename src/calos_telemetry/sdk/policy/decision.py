@@ -29,6 +29,7 @@ class Policy:
         """``proven`` is the tier that a license key proves offline; community without one."""
         self._public_host = settings.public_host
         self._telemetry = _telemetry(settings, proven)
+        self._opted_out = settings.telemetry_disabled and not self._telemetry.allowed
         self._by_host: dict[str, Decision] = {}
         self.note = _note(settings, proven)
         if settings.public_host is not None and is_development_host(settings.public_host):
@@ -45,6 +46,13 @@ class Policy:
         if decision is None:
             decision = self._remember(host)
         return decision
+
+    def verifies_alone(self, host: str) -> bool:
+        """Say whether the license of an install that records nothing is to be verified all the same.
+
+        It is where telemetry was switched off, but not on a development host, which never verifies.
+        """
+        return self._opted_out and not is_development_host(self._public_host or host)
 
     def store(self) -> Decision:
         """Say whether recorded events may be moved into the database, and log lines imported."""
