@@ -299,7 +299,7 @@ def test_a_directory_one_may_not_drain_says_why(tmp_path: Path) -> None:
 
 
 def test_importing_the_spool_is_light() -> None:
-    """By itself the spool needs the standard library only, without its heavy parts, and starts no thread."""
+    """By itself the spool needs msgspec, as every event does, and of the standard library no heavy part; no thread starts."""
     package = str(Path(spool.__file__).parents[2])
     code = (
         "import sys, threading, types\n"
@@ -312,5 +312,5 @@ def test_importing_the_spool_is_light() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     loaded = set(run.stdout.split())
-    assert loaded - sys.stdlib_module_names == {"calos_telemetry"}
+    assert loaded - sys.stdlib_module_names == {"calos_telemetry", "msgspec"}
     assert not loaded & {"asyncio", "logging", "sqlite3", "http", "ssl", "multiprocessing", "subprocess"}
