@@ -106,9 +106,10 @@ def test_a_killed_one_loses_nothing(settings: Settings, drain: DrainApart) -> No
     assert books(settings) == (500, 0)
 
 
-def test_one_that_hangs_is_ended(drain: DrainApart, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_hangs_is_ended(settings: Settings, drain: DrainApart, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past its deadline the process is killed, for the next drain to go on."""
     monkeypatch.setattr(apart, "_BEGIN", "import time; time.sleep(600)")
+    settings.home.mkdir(mode=0o700)
     assert drain.start()
     assert drain.collect() is None
     drain._deadline = time.monotonic() - 1
@@ -181,6 +182,75 @@ def test_the_schedule_drains_apart_and_counts_it(settings: Settings) -> None:
     assert made._drained == 1
     made.close()
     assert books(settings) == (40_001, 0)
+
+
+def test_one_process_is_enough_for_all_workers(settings: Settings, drain: DrainApart) -> None:
+    """Of many workers with the same backlog one starts a process; when it has ended the next one may."""
+    spool(settings, 3_000)
+    others = [DrainApart(settings) for _ in range(3)]
+    assert drain.start()
+    assert [other.start() for other in others] == [True] * 3
+    assert [other.running for other in others] == [False] * 3
+    assert collected(drain)
+    assert others[0].start()
+    assert others[0].running
+    assert collected(others[0])
+
+
+def test_a_directory_that_is_gone_stops_nothing(settings: Settings, tmp_path: Path) -> None:
+    """Where the application's current directory was removed, a backlog is drained all the same."""
+    spool(settings, 300)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"""
+import os, sys, time
+from pathlib import Path
+from calos_telemetry import Settings
+from calos_telemetry.sdk.apart import DrainApart
+assert "" in sys.path
+os.rmdir(os.getcwd())
+drain = DrainApart(Settings(home=Path({str(settings.home)!r}), server="http://127.0.0.1:9"))
+assert drain.start()
+while (done := drain.collect()) is None:
+    time.sleep(0.02)
+assert done
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=gone, timeout=60)
+    assert books(settings) == (300, 0)
+
+
+def test_a_lock_that_cannot_be_used_leaves_it_to_the_thread(settings: Settings, drain: DrainApart) -> None:
+    """A lock file that is a link to elsewhere is not followed: no process is started."""
+    settings.home.mkdir(mode=0o700)
+    (settings.home / "apart.lock").symlink_to("/nowhere/else")
+    assert not drain.start()
+    assert not drain.running
+
+
+GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import sys, time
+from pathlib import Path
+from calos_telemetry import Settings, Telemetry
+telemetry = Telemetry(Settings(home=Path(sys.argv[1]), public_host="shop.example.com", server="http://127.0.0.1:9"))
+for _ in range(50):
+    assert telemetry.track_feature(None, "pos_transaction")
+while telemetry._drained < 50:
+    time.sleep(0.01)
+assert not telemetry.failures, telemetry.failures
+assert not telemetry.troubles(), telemetry.troubles()
+assert "sqlalchemy" not in sys.modules
+"""
+
+
+def test_under_gevent_no_database_is_touched_by_the_application(settings: Settings) -> None:
+    """Greenlets share one thread: drain, verification and cleaning are another process's work, however little it is."""
+    subprocess.run([sys.executable, "-c", GREENLETS, str(settings.home)], check=True, timeout=60)
+    install = Install(settings)
+    assert install.upkeep._last() is not None
+    install.close()
+    assert books(settings) == (50, 0)
 
 
 def test_a_forked_process_leaves_it_alone(settings: Settings, drain: DrainApart) -> None:

@@ -1,14 +1,16 @@
-"""A large drain in a process of its own, which takes neither the application's lock on the interpreter nor its memory.
+"""Background work in a process of its own, which takes neither the application's lock on the interpreter nor its memory.
 
 What waits is usually a few thousand events: the background thread has drained them before another Python has started.  A
 backlog (a busy application, a restart after an outage) goes to a short-lived process that is nicer to the machine than
-the application is.  It can be killed at any moment, like every drain.  Where there is no Python to start (uWSGI, a frozen
-program, no processes left) the thread drains as before (``docs/decisions/0017-a-drain-apart.md``).
+the application is.  It can be killed at any moment, like every drain.  Where threads are greenlets (gevent), any drain would
+hold up every request, so all background work goes there.  Where there is no Python to start (uWSGI, a frozen program, no
+processes left) the thread works as before (``docs/decisions/0017-a-drain-apart.md``).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import gc
 import json
 import os
@@ -30,19 +32,25 @@ LARGE_BYTES = 1_000_000
 
 _DEADLINE_SECONDS = 600.0
 _NICER = 10
+_LOCK = "apart.lock"
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*(\.exe)?")
 _BEGIN = (
     "import json, sys; asked = json.loads(sys.stdin.readline()); sys.path[:] = asked['path'];"
-    " from calos_telemetry.sdk.apart import work; work(asked['settings'])"
+    " from calos_telemetry.sdk.apart import work; work(asked)"
 )
 
 
 class DrainApart:
-    """The drain of one application in another process; at most one at a time."""
+    """The drain of an install in another process; at most one at a time, whichever of its processes started it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._begin_process()
+
+    @property
+    def takes_everything(self) -> bool:
+        """Whether all background work is done there, because this process has no thread for it."""
+        return self._possible and _threads_are_greenlets()
 
     def _begin_process(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
@@ -55,24 +63,36 @@ class DrainApart:
         return self._child is not None
 
     def start(self) -> bool:
-        """Start a drain; false where no process can be started."""
+        """Start a drain; false where no process can be started.
+
+        Where another process of the install has started one already, that one is enough.
+        """
         python = _python()
         if not self._possible or python is None:
             return False
         import subprocess  # noqa: PLC0415 - 3 ms that most applications never need
 
-        asked = {"path": [entry or str(Path.cwd()) for entry in sys.path], "settings": _told(self._settings)}
         try:
+            lock = _elected(self._settings.home)
+        except OSError:
+            return False
+        if lock is None:
+            return True
+        try:
+            asked = _asked(self._settings, lock, everything=self.takes_everything)
             child = subprocess.Popen(  # noqa: S603 - ourselves
                 [python, "-I", "-S", "-c", _BEGIN],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                pass_fds=(lock,),
                 start_new_session=True,  # a Ctrl-C in the terminal is for the application
             )
         except OSError:  # no memory, too many processes, a sandbox
             self._possible = False
             return False
+        finally:
+            os.close(lock)
         self._child, self._deadline = child, time.monotonic() + _DEADLINE_SECONDS
         asking, child.stdin = child.stdin, None
         assert asking is not None  # noqa: S101 - it is a pipe
@@ -125,9 +145,33 @@ def _python() -> str | None:
     return sys.executable if _PYTHON.fullmatch(Path(sys.executable).name) else None
 
 
-def _told(settings: Settings) -> dict[str, Any]:
+def _threads_are_greenlets() -> bool:
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+def _elected(home: Path) -> int | None:
+    """Return the descriptor of the lock that the process is to hold; ``None`` while another one does.
+
+    Raises ``OSError`` when the lock cannot be used.
+    """
+    lock = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _asked(settings: Settings, lock: int, *, everything: bool) -> dict[str, Any]:
+    path = [entry for entry in sys.path if entry]  # an empty one is the current directory, which may be gone
     told = dataclasses.asdict(settings)
-    return {name: str(value) if isinstance(value, Path) else value for name, value in told.items()}
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in told.items()}
+    return {"path": path, "settings": plain, "lock": lock, "everything": everything}
 
 
 def _settings(told: dict[str, Any]) -> Settings:
@@ -135,7 +179,7 @@ def _settings(told: dict[str, Any]) -> Settings:
     return Settings(**{**told, **paths})
 
 
-def work(told: dict[str, Any]) -> None:
+def work(asked: dict[str, Any]) -> None:
     """Drain, and say on standard output how it went: the whole life of the process."""
     os.nice(_NICER)
     gc.disable()  # a drain makes millions of objects and no cycles worth looking for
@@ -143,9 +187,15 @@ def work(told: dict[str, Any]) -> None:
     try:
         from calos_telemetry.sdk.install import Install  # noqa: PLC0415 - whatever fails in it is to be told
 
-        install = Install(_settings(told))
+        install = Install(_settings(asked["settings"]))
         answer["elected"] = install.drain().elected
+        if asked["everything"]:
+            install.verify_if_due()
+            install.upkeep.run_if_due()
         install.close()
     except Exception as error:  # noqa: BLE001 - the boundary: told to the application's background thread
         answer["problem"] = f"{type(error).__name__}: {error}"
+    fcntl.flock(
+        asked["lock"], fcntl.LOCK_UN
+    )  # closing would not do: a process that was forked meanwhile may hold a copy
     sys.stdout.write(json.dumps(answer))

@@ -286,7 +286,8 @@ class Telemetry:
         spool = self.pipeline.spool
         recorded = spool.books.recorded
         spool.seal()
-        if self.install.waiting_bytes() >= LARGE_BYTES and self._apart.start():
+        much = self._apart.takes_everything or self.install.waiting_bytes() >= LARGE_BYTES
+        if much and self._apart.start():
             self._draining = recorded
         elif self.install.drain().elected:
             self._drained = recorded
@@ -298,12 +299,19 @@ class Telemetry:
         if self.pipeline is not None and self.pipeline.spool.books.recorded - self._drained > _FULL:
             self._drain()
 
+    @property
+    def _works_here(self) -> bool:
+        """Whether verifying and cleaning are this process's work: not where they are done apart."""
+        return self._apart is None or not self._apart.takes_everything
+
     def _clean(self) -> None:
-        self.install.upkeep.run_if_due()
+        if self._works_here:
+            self.install.upkeep.run_if_due()
 
     def _verify(self) -> None:
         try:
-            self.install.verify_if_due()
+            if self._works_here:
+                self.install.verify_if_due()
         finally:  # the license holds, whatever became of the telemetry
             self._license = self._read_license()
 
