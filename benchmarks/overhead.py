@@ -1,7 +1,7 @@
 """What telemetry costs inside an application: ours beside the field's, interleaved, in one run.
 
-    python benchmarks/overhead.py            prints a Markdown page
-    python benchmarks/overhead.py --quick    the same with fewer rounds
+    python benchmarks/overhead.py            writes docs/benchmarks/overhead.md
+    python benchmarks/overhead.py --quick    prints the same of fewer rounds
 
 Each candidate is a process with the same Starlette application of 40 routes, driven in-process by a minimal ASGI driver, one
 request after the other.  The parent asks all candidates in turn for a round of 300 requests, so that what the machine does
@@ -32,8 +32,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from installed import weight
 from load import load
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "overhead.md"
 ROUND = 300
 ROUTES = 40
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -411,8 +413,17 @@ def imports() -> list[str]:
     return lines
 
 
+def sizes() -> list[str]:
+    """Return the table of what is installed with each candidate."""
+    lines = ["| package | packages with its needs | MB |", "|---|---|---|"]
+    for package in sorted({package for package, _ in CANDIDATES.values() if package is not None}):
+        packages, megabytes = weight(package)
+        lines.append(f"| {package} | {packages} | {megabytes:.1f} |")
+    return lines
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -424,15 +435,24 @@ def main() -> None:
     if arguments.serve:
         serve(arguments.serve)
         return
-    print("# What telemetry costs inside an application\n")
-    print(
-        f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}.\n"
-    )
-    print("\n".join(latency(20 if arguments.quick else 80)))
-    print()
-    print("\n".join(throughput(2 if arguments.quick else 7)))
-    print()
-    print("\n".join(imports()))
+    text = "\n".join(page(quick=arguments.quick)) + "\n"
+    print(text)
+    if not arguments.quick:
+        PAGE.write_text(text, encoding="utf-8")
+
+
+def page(*, quick: bool) -> Iterator[str]:
+    """Yield the lines of the page."""
+    yield "# What telemetry costs inside an application\n"
+    yield f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}."
+    yield "`make bench`; candidates take turns in each round.\n"
+    yield from latency(20 if quick else 80)
+    yield ""
+    yield from throughput(2 if quick else 7)
+    yield ""
+    yield from imports()
+    yield ""
+    yield from sizes()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The store beside its floors: drain with rollups, disk space, and the summary of a day among many.
 
-    python benchmarks/store.py                       prints a Markdown page; a quarter of an hour
+    python benchmarks/store.py                       writes docs/benchmarks/store.md; a quarter of an hour
     python benchmarks/store.py --stored 1000000      the same with fewer stored events before the summary is timed
 
 The floors of a drain are the driver's fastest way (``executemany``, ``COPY``) with the very rows that the drain leaves in
@@ -48,6 +48,7 @@ from calos_telemetry.store.retention import stored_bytes
 from calos_telemetry.store.summary import summarise
 from calos_telemetry.store.tables import event_rows, events
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "store.md"
 INSTALL_ID = "ab" * 16
 ROUTES = 60
 FEATURES, FAILURES, ANSWERED = 0.05, 0.01, 0.93
@@ -237,7 +238,7 @@ def page(engines: dict[str, str | None], number: int, stored: int, rounds: int) 
     """Yield the lines of the page."""
     yield "# The store: draining, size, summaries"
     yield ""
-    yield f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.machine()}."
+    yield f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.machine()}; `make bench`."
     yield f"Medians of {rounds} rounds (least to most); {number:,} events of one day a round."
     yield ""
     yield "| engine | drain with all rollups | the same event rows alone | share | plain text rows | disk for 10,000 events |"
@@ -259,11 +260,12 @@ def page(engines: dict[str, str | None], number: int, stored: int, rounds: int) 
 
 
 def main() -> None:
-    """Print the Markdown page of the engines that are asked for."""
+    """Write and print the page of the engines that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--events", type=int, default=100_000, help="events to drain in a round")
     parser.add_argument("--stored", type=int, default=10_000_000, help="events to store before the summary is timed")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--engine", choices=("sqlite", "postgresql"), action="append")
     asked = parser.parse_args()
     engines: dict[str, str | None] = {}
@@ -275,8 +277,9 @@ def main() -> None:
                 if binaries is None:
                     parser.error(NEEDS)
                 engines[kind] = stack.enter_context(server(binaries))
-        for line in page(engines, asked.events, asked.stored, asked.rounds):
-            print(line, flush=True)
+        text = "\n".join(page(engines, asked.events, asked.stored, asked.rounds)) + "\n"
+        print(text)
+        asked.page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
