@@ -25,11 +25,11 @@ docs: .venv/ready
 	$(BIN)/calos-telemetry dictionary --format markdown > docs/dictionary.md
 
 faults: .venv/ready
-	CALOS_FAULT_ROUNDS=$(or $(ROUNDS),150) $(BIN)/pytest tests/sdk/record tests/lifecycle tests/flow/test_fault_proxy.py $(ARGS)
+	CALOS_FAULT_ROUNDS=$(or $(ROUNDS),200) $(BIN)/pytest tests/sdk/record tests/lifecycle tests/flow/test_fault_proxy.py $(ARGS)
 
 # 100,000 random walks of clock, network and license server: about an hour.
 walks: .venv/ready
-	CALOS_FAULT_ROUNDS=$(or $(ROUNDS),150) $(BIN)/pytest tests/sdk/license/test_walks.py $(ARGS)
+	CALOS_FAULT_ROUNDS=$(or $(ROUNDS),200) $(BIN)/pytest tests/sdk/license/test_walks.py $(ARGS)
 
 # The request tests of Starlette, FastAPI, Flask and Django themselves, with our middleware around every application.
 suites: .venv/ready

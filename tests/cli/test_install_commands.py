@@ -27,6 +27,20 @@ def test_status_says_what_is_collected_and_that_the_books_balance(operator: Oper
     assert found["install"] == (operator.home / "install_id").read_text()
 
 
+def test_status_tells_the_processes_and_the_reasons(operator: Operator, running: Telemetry) -> None:
+    """What each process has yet to hand over, and why events were given up, with their numbers."""
+    assert running.pipeline is not None
+    assert not running.pipeline.spool.append(bytes(70_000))
+    running.flush()
+    running.track_feature(None, "pos_transaction")
+    printed = operator.run("status")
+    assert "1 dropped (1 oversize)" in printed
+    assert f"process  {os.getpid()}: 1 of its events are pending" in printed
+    found = operator.json("status")
+    assert found["processes"] == [{"pid": os.getpid(), "alive": True, "events": 1}]
+    assert found["books"]["dropped"] == {"oversize": 1}
+
+
 def test_status_of_a_new_install_asks_whether_it_is_the_right_one(operator: Operator) -> None:
     """Where nothing was ever recorded, a wrong CALOS_HOME is the likely reason, and it says so."""
     assert "CALOS_HOME is not the one" in operator.run("status")

@@ -19,9 +19,10 @@ from calos_telemetry.clock import MS_PER_DAY
 from calos_telemetry.contract.events import ApiRequest, ErrorEvent, Event, FeatureUsage, Performance, to_record
 from calos_telemetry.contract.tiers import Tier
 from calos_telemetry.sdk.policy.decision import Policy
-from calos_telemetry.sdk.record.drain import Drain, pending
+from calos_telemetry.sdk.record.drain import Drain
 from calos_telemetry.sdk.record.spool import Spool
 from calos_telemetry.sdk.record.storing import store_events
+from calos_telemetry.sdk.record.waiting import pending
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.settings import Settings
 from calos_telemetry.store import retention

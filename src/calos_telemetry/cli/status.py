@@ -29,7 +29,7 @@ def status(in_json: bool) -> None:
     """
     with opened_install() as install:
         license_state = install.license_state()
-        books = install.books()
+        books, processes = install.books(), install.waiting()
         content = {
             "install": install.identity.install_id,
             "home": str(install.settings.home),
@@ -44,12 +44,17 @@ def status(in_json: bool) -> None:
             "cleanup": install.upkeep.alarm(),
         }
     if in_json:
-        click.echo(as_json({**content, "books": books}))
+        click.echo(as_json({**content, "books": books, "processes": processes}))
         return
     for name, value in content.items():
         if value is not None:
             click.echo(f"{name:8} {value}")
     dropped = sum(books.dropped.values())
+    reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(books.dropped.items()))
     click.echo(
-        f"books    {books.recorded} recorded = {books.stored} stored + {dropped} dropped + {books.pending} pending"
+        f"books    {books.recorded} recorded = {books.stored} stored + {dropped} dropped"
+        f"{f' ({reasons})' if reasons else ''} + {books.pending} pending"
     )
+    for process in processes:
+        state = "" if process.alive else ", which has ended"
+        click.echo(f"process  {process.pid}{state}: {process.events} of its events are pending")

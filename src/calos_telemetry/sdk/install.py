@@ -32,11 +32,12 @@ from calos_telemetry.sdk.license.transport import HttpTransport
 from calos_telemetry.sdk.license.verifier import Outcome, Verifier
 from calos_telemetry.sdk.obfuscate.identifiers import load_secret
 from calos_telemetry.sdk.policy.decision import Policy
-from calos_telemetry.sdk.record.drain import Drain, Drained, pending, waiting_bytes
+from calos_telemetry.sdk.record.drain import Drain, Drained
 from calos_telemetry.sdk.record.log_import import LogImport
 from calos_telemetry.sdk.record.spool import DrainLock
 from calos_telemetry.sdk.record.storing import DROPPED, STORED
 from calos_telemetry.sdk.record.upkeep import Upkeep
+from calos_telemetry.sdk.record.waiting import Waiting, pending, waiting, waiting_bytes
 from calos_telemetry.sdk.report.check import Finding, check_ledger, check_one
 from calos_telemetry.sdk.report.erasures import Erasures
 from calos_telemetry.sdk.report.ledger import Entry, Ledger
@@ -217,6 +218,10 @@ class Install:
         stored = entries.get(STORED, 0)
         recorded = stored + sum(dropped.values()) + waiting
         return Books(recorded=recorded, stored=stored, dropped=dropped, pending=waiting)
+
+    def waiting(self) -> list[Waiting]:
+        """Return what waits of each process."""
+        return waiting(self.spool_directory, self.engine)
 
     def close(self) -> None:
         """Let the database go."""

@@ -18,8 +18,9 @@ from calos_telemetry.contract.tiers import Tier
 from calos_telemetry.sdk.policy.decision import Policy
 from calos_telemetry.sdk.record import drain as drain_module
 from calos_telemetry.sdk.record import frames
-from calos_telemetry.sdk.record.drain import CURSOR_KEPT_MS, Drain, pending
+from calos_telemetry.sdk.record.drain import CURSOR_KEPT_MS, Drain
 from calos_telemetry.sdk.record.spool import DrainLock, Spool, spool_files
+from calos_telemetry.sdk.record.waiting import pending
 from calos_telemetry.settings import Settings
 from calos_telemetry.store.install_tables import books, spool_cursors
 from calos_telemetry.store.tables import aggregates, events, features

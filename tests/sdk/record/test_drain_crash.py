@@ -22,8 +22,9 @@ from calos_telemetry.clock import now_ms
 from calos_telemetry.contract.events import FeatureUsage, to_record
 from calos_telemetry.contract.tiers import Tier
 from calos_telemetry.sdk.policy.decision import Policy
-from calos_telemetry.sdk.record.drain import Drain, Drained, pending
+from calos_telemetry.sdk.record.drain import Drain, Drained
 from calos_telemetry.sdk.record.spool import Spool
+from calos_telemetry.sdk.record.waiting import pending
 from calos_telemetry.settings import Settings
 from calos_telemetry.store.database import open_sqlite
 from calos_telemetry.store.migrate import INSTALL, TELEMETRY

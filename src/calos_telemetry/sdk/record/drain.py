@@ -200,21 +200,3 @@ def _decoded(arrived: list[frames.Record]) -> Iterator[Stored]:
         if at >= _LATEST:
             continue
         yield Stored(record.event_id, at, event)
-
-
-def waiting_bytes(directory: Path, engine: Engine) -> int:
-    """Return how many bytes of the spool are not in the database yet; much sooner than :func:`pending`."""
-    with engine.connect() as connection:
-        positions = dict(connection.execute(select(spool_cursors.c.file_id, spool_cursors.c.position)).all())
-    return sum(path.stat().st_size - positions.get(path.stem, frames.HEADER_SIZE) for path in spool_files(directory))
-
-
-def pending(directory: Path, engine: Engine) -> int:
-    """Return how many spooled events are not in the database yet."""
-    with engine.connect() as connection:
-        positions = dict(connection.execute(select(spool_cursors.c.file_id, spool_cursors.c.position)).all())
-    return sum(
-        record.kind == frames.EVENT
-        for path in spool_files(directory)
-        for record in frames.read_records(path, positions.get(path.stem, 0))
-    )
