@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -13,8 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calos_telemetry import Settings
 from calos_telemetry.contract.tiers import Tier
-from calos_telemetry.sdk.license.gates import LICENSE, LicenseMiddleware, LicenseWsgiMiddleware, headers_of
+from calos_telemetry.sdk.license.attached import LICENSE
+from calos_telemetry.sdk.license.gates import LicenseMiddleware, LicenseWsgiMiddleware
+from calos_telemetry.sdk.license.labels import headers_of
 from calos_telemetry.sdk.license.state import LicenseState, community
 from calos_telemetry.sdk.protocols import Environ, Message, Receive, Scope, Send
 from calos_telemetry.sdk.telemetry import Telemetry
@@ -26,8 +30,9 @@ PRO_HEADERS = [(b"x-license-tier", b"pro"), (b"x-license-valid", b"true"), (b"x-
 class Standing:
     """As much of a telemetry object as the gates look at."""
 
-    def __init__(self, holds: LicenseState | None) -> None:
+    def __init__(self, holds: LicenseState | None, public_host: str | None = "shop.example.com") -> None:
         self.holds = holds
+        self.settings = Settings(home=Path("nowhere"), public_host=public_host)
         self.failures: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> LicenseState:

@@ -9,6 +9,7 @@ import msgspec
 from calos_telemetry.contract.report import CLOCK_TOLERANCE_MS, NextCheck
 from calos_telemetry.contract.tiers import DAY, Tier, terms_of
 
+PLAN = "plan.json"
 _SOONEST_RETRY_MS = 60_000
 _FIRST_JITTER_MS = 6 * 60_000  # one minute would bring twelve times the usual load after an outage of six hours
 _FIRST_WINDOW_MS = 10_000

@@ -13,7 +13,10 @@ from calos_telemetry.contract.keys import Use
 from calos_telemetry.contract.report import VerifyAnswer, answer_base
 from calos_telemetry.contract.signing import check
 from calos_telemetry.errors import CalosTelemetryError, ProtocolError, SignatureError
+from calos_telemetry.sdk.license.state import NO
 
+_NOBODY = ""  # the proof of no license key
+LEASE = "lease.json"
 KeyOf = Callable[[str, Use, int], Ed25519PublicKey]
 
 
@@ -90,6 +93,23 @@ class LeaseFile:
         """Replace the kept answer by a newer one, given for the license key that ``about`` proves."""
         kept = KeptAnswer(**msgspec.structs.asdict(signed), about=about)
         private_files.write(self._path, msgspec.json.encode(kept))
+
+    def forget(self) -> None:
+        """Let the kept answer count for nothing, but for its number and, where it is the vendor's "no", that.
+
+        The number stays, so that no older lease is taken afterwards and the vendor sees no copied machine; one that is
+        damaged goes altogether.  Raises :class:`StateError` when the file cannot be written.
+        """
+        try:
+            kept = msgspec.json.decode(private_files.read(self._path), type=KeptAnswer)
+            answer = msgspec.json.decode(kept.body.encode(), type=VerifyAnswer)
+        except FileNotFoundError:
+            return
+        except (ValueError, RecursionError):
+            self._path.unlink(missing_ok=True)
+            return
+        if answer.license.code not in NO:
+            private_files.write(self._path, msgspec.json.encode(msgspec.structs.replace(kept, about=_NOBODY)))
 
 
 def refuse_older(answer: VerifyAnswer, held: Held | None) -> None:

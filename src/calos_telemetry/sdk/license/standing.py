@@ -16,7 +16,7 @@ from calos_telemetry.errors import CalosTelemetryError, SignatureError
 from calos_telemetry.sdk.identity import load_identity
 from calos_telemetry.sdk.license.grace import Grace
 from calos_telemetry.sdk.license.keyring import KnownKeys
-from calos_telemetry.sdk.license.lease import Held, LeaseFile
+from calos_telemetry.sdk.license.lease import LEASE, Held, LeaseFile
 from calos_telemetry.sdk.license.offline import HeldKey, hold_license, is_silent
 from calos_telemetry.sdk.license.state import Known, LicenseState, Said, looks_expired, resolve
 from calos_telemetry.sdk.license.transport import HttpTransport, NoTransport, Transport
@@ -31,7 +31,7 @@ class Standing:
         self._install_id = install_id
         self._transport = transport
         self._grace = Grace(settings.home / "grace.json")
-        self.lease = LeaseFile(settings.home / "lease.json")
+        self.lease = LeaseFile(settings.home / LEASE)
         self.root = _root_of(settings)
 
     @property

@@ -81,6 +81,15 @@ def community(reason: str = "no license key: community", warning: str | None = N
     return LicenseState(Tier.COMMUNITY, valid=True, reason=reason, warning=warning)
 
 
+DEVELOPMENT = LicenseState(
+    Tier.DEVELOPMENT,
+    valid=True,
+    reason="development host: every feature is there, and nothing is recorded",
+    features=terms_of(Tier.DEVELOPMENT).features,
+)
+"""What holds for a request to a development host, whatever the license key says."""
+
+
 def resolve(known: Known, now: int) -> LicenseState:
     """Return what holds at ``now`` (unix ms)."""
     if known.problem is not None:

@@ -22,7 +22,7 @@ from calos_telemetry.contract.signing import key_id
 from calos_telemetry.errors import CalosTelemetryError, SettingsError, StateError
 from calos_telemetry.sdk.identity import Identity
 from calos_telemetry.sdk.license.asking import license_part
-from calos_telemetry.sdk.license.cadence import Plan, after_answer, after_failure, first
+from calos_telemetry.sdk.license.cadence import PLAN, Plan, after_answer, after_failure, first
 from calos_telemetry.sdk.license.election import elected
 from calos_telemetry.sdk.license.exchange import Exchange, exchange
 from calos_telemetry.sdk.license.keyring import KnownKeys
@@ -281,13 +281,13 @@ class Verifier:
 
     def _plan(self) -> Plan | None:
         try:
-            return msgspec.json.decode(private_files.read(self._settings.home / "plan.json"), type=Plan)
+            return msgspec.json.decode(private_files.read(self._settings.home / PLAN), type=Plan)
         except (FileNotFoundError, StateError, ValueError, RecursionError):
             return None
 
     def _keep_plan(self, plan: Plan) -> None:
         plan = msgspec.structs.replace(plan, about=self._standing.key().proof)
-        private_files.write(self._settings.home / "plan.json", msgspec.json.encode(plan))
+        private_files.write(self._settings.home / PLAN, msgspec.json.encode(plan))
 
 
 def _nothing(_connection: Connection, _position: Position) -> None:

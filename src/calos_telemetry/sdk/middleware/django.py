@@ -6,11 +6,9 @@ The user is the one that Django's authentication has found for the application; 
 from __future__ import annotations
 
 import sys
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.signals import got_request_exception
 from django.dispatch import receiver
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -19,8 +17,8 @@ from django.utils.functional import LazyObject
 
 from calos_telemetry.access import OLD_HTTP
 from calos_telemetry.clock import now_ms
-from calos_telemetry.sdk.license.gates import headers_of
-from calos_telemetry.sdk.license.state import LicenseState
+from calos_telemetry.sdk.middleware.django_license import LicenseMiddleware
+from calos_telemetry.sdk.middleware.django_stacks import BothStacks
 from calos_telemetry.sdk.middleware.exclusion import HEALTH, excluding
 from calos_telemetry.sdk.middleware.wsgi import FACTS, has_body, number_in
 from calos_telemetry.sdk.middleware.wsgi_input import CountedInput
@@ -29,36 +27,12 @@ from calos_telemetry.sdk.record.pipeline import Pipeline
 from calos_telemetry.sdk.telemetry import Telemetry, default_telemetry
 from calos_telemetry.sdk.viewer.pages import Call, answer, query_of
 
+__all__ = ["LicenseMiddleware", "TelemetryMiddleware", "telemetry_urls"]
+
 SESSION_KEY = "_auth_user_id"  # of django.contrib.auth, which an application may not have
 
 
-class _Middleware(ABC):
-    """What Django asks of a middleware that works in sync and async stacks."""
-
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self._get_response = get_response
-        self._telemetry = default_telemetry()
-        self._async = iscoroutinefunction(get_response)
-        if self._async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Answer one request."""
-        return self._answer_async(request) if self._async else self._answer(request)
-
-    @abstractmethod
-    def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer one request of a sync stack."""
-
-    @abstractmethod
-    async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer one request of an async stack."""
-
-
-class TelemetryMiddleware(_Middleware):
+class TelemetryMiddleware(BothStacks):
     """Records every request.
 
     What ``exclude`` lists is not recorded: whole paths, and (with ``/`` at the end) all below one.  A subclass may say so.
@@ -70,12 +44,13 @@ class TelemetryMiddleware(_Middleware):
         super().__init__(get_response)
         self._excluded = excluding(self.exclude)
 
-    def _answer(self, request: HttpRequest) -> HttpResponseBase:
+    def answer(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer one request of a sync stack."""
         facts = self._begin(request)
         token = current.set(facts)
         response: HttpResponseBase | None = None
         try:
-            response = self._get_response(request)
+            response = self.get_response(request)
         except BaseException as error:
             if facts is not None:
                 facts.note_failure(error)
@@ -85,12 +60,13 @@ class TelemetryMiddleware(_Middleware):
             self._finish(facts, request, response)
         return response
 
-    async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
+    async def answer_async(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer one request of an async stack."""
         facts = self._begin(request)
         token = current.set(facts)
         response: HttpResponseBase | None = None
         try:
-            response = await self._get_response(request)
+            response = await self.get_response(request)
         except BaseException as error:
             if facts is not None:
                 facts.note_failure(error)
@@ -101,13 +77,13 @@ class TelemetryMiddleware(_Middleware):
         return response
 
     def _begin(self, request: HttpRequest) -> RequestFacts | None:
-        pipeline = self._telemetry.pipeline
+        pipeline = self.telemetry.pipeline
         if pipeline is None:
             return None
         try:
             facts = None if self._excluded(request.path_info) else _facts_of(request, pipeline)
         except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
-            self._telemetry.swallow(error)
+            self.telemetry.swallow(error)
             return None
         return facts
 
@@ -127,15 +103,15 @@ class TelemetryMiddleware(_Middleware):
                 if facts.pipeline.features.reads_tags:
                     facts.tags = _tags(request)
                 facts.user, facts.session = _who(request)
-                self._telemetry.record(facts)
+                self.telemetry.record(facts)
             except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
-                self._telemetry.swallow(error)
+                self.telemetry.swallow(error)
 
         later = False
         try:
             later = response is not None and _note_response(facts, response, record)
         except Exception as error:  # noqa: BLE001 - as above
-            self._telemetry.swallow(error)
+            self.telemetry.swallow(error)
         if not later:
             record()
 
@@ -198,29 +174,6 @@ def _note_exception(request: HttpRequest | None = None, **_: object) -> None:
     error = sys.exception()
     if isinstance(facts, RequestFacts) and error is not None:
         facts.note_failure(error)
-
-
-class LicenseMiddleware(_Middleware):
-    """Attaches the license state as ``request.license`` and says it in the ``X-License-*`` headers."""
-
-    def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        state = self._attached(request)
-        return _labelled(self._get_response(request), state)
-
-    async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
-        state = self._attached(request)
-        return _labelled(await self._get_response(request), state)
-
-    def _attached(self, request: HttpRequest) -> LicenseState:
-        state = self._telemetry.license
-        request.license = state  # type: ignore[attr-defined]
-        return state
-
-
-def _labelled(response: HttpResponseBase, state: LicenseState) -> HttpResponseBase:
-    for name, value in headers_of(state):
-        response.headers[name] = value
-    return response
 
 
 def telemetry_urls(telemetry: Telemetry | None = None) -> list[Any]:
