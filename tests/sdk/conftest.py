@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from calos_telemetry import Settings, Telemetry
 from calos_telemetry.store.tables import events
+from tests.sdk.license.far_side import FarSide
 
 HOST = "shop.example.com"
 Stored = Callable[[], list[dict[str, Any]]]
@@ -36,3 +37,26 @@ def stored(telemetry: Telemetry) -> Stored:
             return [{"type": kind, **msgspec.json.decode(data)} for kind, data in connection.execute(query)]
 
     return read
+
+
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarSide]:
+    """Run a vendor who issues licenses."""
+    side = FarSide(tmp_path_factory.mktemp("vendor"))
+    with side.client:
+        yield side
+
+
+@pytest.fixture
+def licensed(tmp_path: Path, issuer: FarSide) -> Iterator[Callable[..., Telemetry]]:
+    """Make the telemetry of installs that hold a real key of the named tier."""
+    made: list[Telemetry] = []
+
+    def make(tier: str, **given: Any) -> Telemetry:
+        made.append(Telemetry(issuer.settings(tmp_path / tier, tier, **given)))
+        return made[-1]
+
+    yield make
+    for telemetry in made:
+        telemetry.close()
+        assert not telemetry.failures

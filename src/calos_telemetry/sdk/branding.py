@@ -1,35 +1,45 @@
 """The vendor's brand: whether it must be shown, and what to show, as text and as HTML that is safe as it stands.
 
-The community tier must show it on every page that visitors see; pro, enterprise and development hosts need not.
-Nothing here forces it into a page: the application shows it, and the license terms ask for it.
+The community tier must show it, readable, on every page that visitors see, for instance in the footer; pro, enterprise
+and development hosts need not.  Nothing here forces it into a page: the application shows it, its license asks for it.
 """
 
 from __future__ import annotations
 
 from html import escape
-from typing import Any
 
+from calos_telemetry.errors import SettingsError
 from calos_telemetry.sdk.current_license import current_license
 
-WHERE = "on every page that visitors see, readable, for instance in the footer"
-"""Where the brand must be shown, for the application's authors."""
+
+class SafeHtml(str):
+    """HTML that Jinja and Django put into a page as it is."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        """Return itself: the convention by which template engines know what is escaped already."""
+        return str(self)
 
 
 class Branding:
-    """The brand of a product: ``branding.required``, ``branding.text``, and in a template ``{{ branding }}``.
+    """The brand of a product.  Each property asks the license of the request that is being answered.
 
-    Each asks the license of the request that is being answered, and is empty where the brand need not be shown.
-    Jinja and Django take it as safe HTML; ``text`` and ``url`` are escaped.
+    ``Branding().context`` is a context processor for Django, Flask, Quart and Starlette: templates say ``{{ branding }}``.
     """
 
     def __init__(self, text: str = "Powered by CALOS", url: str | None = None) -> None:
-        """``url``, when given, is what the brand links to.  Raises :class:`ValueError` for one that is no web address."""
+        """``text`` and ``url`` (what the brand links to) are escaped.
+
+        Raises :class:`SettingsError` for an empty text and for a link that is no web address.
+        """
+        if not text.strip():
+            raise SettingsError("the brand needs a text: it must be readable where it must be shown")
         if url is not None and not url.startswith(("https://", "http://")):
-            raise ValueError(f"the brand links to a web address (https://...), not to {url!r}")
+            raise SettingsError(f"the brand links to a web address (https://...), not to {url!r}")
         self._text = text
-        shown = escape(text)
-        link = shown if url is None else f'<a href="{escape(url)}" rel="noopener">{shown}</a>'
-        self._html = f'<span class="calos-branding">{link}</span>'
+        link = escape(text) if url is None else f'<a href="{escape(url)}">{escape(text)}</a>'
+        self._html = SafeHtml(f'<span class="calos-branding">{link}</span>')
 
     @property
     def required(self) -> bool:
@@ -38,16 +48,14 @@ class Branding:
 
     @property
     def text(self) -> str:
-        """Return the brand as plain text, empty where it need not be shown."""
+        """The brand as plain text; empty where it need not be shown."""
         return self._text if self.required else ""
 
-    def __html__(self) -> str:
-        """Return the brand as HTML, empty where it need not be shown."""
-        return self._html if self.required else ""
+    @property
+    def html(self) -> SafeHtml:
+        """The brand as HTML; empty where it need not be shown."""
+        return self._html if self.required else SafeHtml()
 
-    def __str__(self) -> str:
-        return self.__html__()
-
-    def context(self, _request: Any = None) -> dict[str, Branding]:
-        """Return what templates get; a context processor for Django, Flask, Quart and Starlette."""
-        return {"branding": self}
+    def context(self, _request: object = None) -> dict[str, SafeHtml]:
+        """Return what a template gets: ``branding``."""
+        return {"branding": self.html}

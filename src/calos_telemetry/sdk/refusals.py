@@ -63,7 +63,9 @@ def _from_context(framework: ModuleType | None, refusal: Refusal) -> Any:
 def _litestar(refusal: Refusal, arguments: tuple[Any, ...]) -> Any:
     litestar = sys.modules.get("litestar")
     if litestar is not None and _answers(litestar.Litestar, litestar.Request, arguments):
-        raise litestar.exceptions.PermissionDeniedException(detail=refusal["error"], extra=refusal)
+        raise litestar.exceptions.PermissionDeniedException(
+            detail=refusal["error"], extra=refusal, headers={"Content-Type": _JSON}
+        )
 
 
 def _starlette(refusal: Refusal, arguments: tuple[Any, ...]) -> Any:

@@ -94,6 +94,16 @@ class FarSide:
             order = Order(tier=tier, licensee="ACME", days=days, air_gapped=air_gapped)
             return licenses.issue(connection, self.vendor.keys, order, clock.now_ms())
 
+    def settings(self, home: Path, tier: str, public_host: str | None = "shop.example.com") -> Settings:
+        """Return the settings of an install that holds a key of ``tier`` and talks to nobody."""
+        return Settings(
+            home=home,
+            public_host=public_host,
+            server="http://127.0.0.1:9",
+            vendor_key=encode_public(self.vendor.keys.root),
+            license_key=None if tier == Tier.COMMUNITY else self.issue(Tier(tier)).key,
+        )
+
     def revoke(self, issued: Issued) -> None:
         """Revoke a license."""
         with writing(self.vendor.store.licenses) as connection:

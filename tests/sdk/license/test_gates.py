@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from calos_telemetry import Settings
 from calos_telemetry.contract.tiers import Tier
-from calos_telemetry.sdk.license.attached import LICENSE
+from calos_telemetry.sdk.license.attached import LICENSE, attached
 from calos_telemetry.sdk.license.gates import LicenseMiddleware, LicenseWsgiMiddleware
 from calos_telemetry.sdk.license.labels import headers_of
 from calos_telemetry.sdk.license.state import LicenseState, community
@@ -87,6 +87,46 @@ def test_asgi_says_a_state_that_changed() -> None:
     assert headers[b"x-license-tier"] == b"community"
     assert headers[b"x-license-allow-white-label"] == b"false"
     assert headers[b"x-license-warning"] == b"look here"
+
+
+@pytest.mark.parametrize(
+    ("public", "host", "tier"),
+    [
+        (None, b"localhost:8000", b"development"),
+        (None, b"192.168.0.7", b"development"),
+        (None, b"shop.example.com", b"pro"),
+        (None, b"h" * 300, b"development"),
+        (None, None, b"development"),
+        ("shop.example.com", b"localhost", b"pro"),
+        ("localhost", b"shop.example.com", b"development"),
+    ],
+)
+def test_a_development_host_is_development(public: str | None, host: bytes | None, tier: bytes) -> None:
+    """The configured host decides, and without one that of each request, in ASGI and WSGI alike."""
+    headers = [(b"accept", b"*/*")] + ([] if host is None else [(b"host", host)])
+    start = answer(gate(hello, Standing(PRO, public)), {"type": "http", "headers": headers})[0]
+    assert dict(start["headers"])[b"x-license-tier"] == tier
+    environ: Environ = {} if host is None else {"HTTP_HOST": host.decode()}
+    assert dict(call_wsgi(Standing(PRO, public), environ)[1])["X-License-Tier"] == tier.decode()
+
+
+def test_the_state_is_found_without_the_request_and_only_during_it() -> None:
+    """Whatever the application calls finds the license of its own request; afterwards there is none."""
+    found: list[Any] = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        found.append(attached.get() is scope)
+
+    answer(gate(app, Standing(PRO)), {"type": "http"})
+
+    def wsgi(environ: Environ, _start: Any) -> list[bytes]:
+        found.append(attached.get() is environ)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        LicenseWsgiMiddleware(wsgi, cast("Telemetry", Standing(PRO)))({}, None)  # type: ignore[arg-type]
+    assert found == [True, True]
+    assert attached.get() is None
 
 
 @pytest.mark.parametrize("kind", ["lifespan", "websocket"])
