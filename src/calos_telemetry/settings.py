@@ -104,10 +104,15 @@ class ServerSettings:
     home: Path = field(default_factory=lambda: _default_home() / "server")  # CALOS_SERVER_HOME: keys and databases
     admin_token: str | None = field(default=None, repr=False)  # CALOS_SERVER_ADMIN_TOKEN: opens the vendor's pages
     database_url: str | None = field(default=None, repr=False)  # CALOS_SERVER_DATABASE_URL: PostgreSQL, not SQLite
+    telemetry_url: str | None = field(default=None, repr=False)  # CALOS_SERVER_TELEMETRY_URL: ClickHouse, for reports
 
     def __post_init__(self) -> None:
         """Check what can be checked without touching the disk.  Raises :class:`SettingsError`."""
         _check_database("CALOS_SERVER_DATABASE_URL", self.database_url)
+        if self.telemetry_url is not None and not self.telemetry_url.startswith("clickhouse://"):
+            raise SettingsError(
+                "CALOS_SERVER_TELEMETRY_URL is of another kind: give clickhouse://user:password@host/name"
+            )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> ServerSettings:
@@ -117,6 +122,7 @@ class ServerSettings:
             home=_path(env, "CALOS_SERVER_HOME") or _default_home() / "server",
             admin_token=env.get("CALOS_SERVER_ADMIN_TOKEN") or None,
             database_url=env.get("CALOS_SERVER_DATABASE_URL") or None,
+            telemetry_url=env.get("CALOS_SERVER_TELEMETRY_URL") or None,
         )
 
 

@@ -19,6 +19,7 @@ from calos_telemetry.contract.report import (
     Books,
     LicensePart,
     Product,
+    Purpose,
     Report,
     VerifyAnswer,
     VerifyRequest,
@@ -105,10 +106,17 @@ class Install:
         )
         return VerifyRequest(v=1, license=msgspec.structs.replace(part, **changes), telemetry=telemetry)
 
-    def headers(self, wire: bytes, *, created_at: int | None = None, nonce: str | None = None) -> dict[str, str]:
+    def headers(
+        self,
+        wire: bytes,
+        *,
+        created_at: int | None = None,
+        nonce: str | None = None,
+        purpose: Purpose = Purpose.VERIFY,
+    ) -> dict[str, str]:
         """Return the headers that send ``wire``: a new moment, a new nonce, a signature over all of it."""
         created, nonce = to_iso(created_at or now_ms()), nonce or secrets.token_urlsafe(16)
-        base = request_base(self.vendor.keys.root_kids[0], self.install_id, wire, created, nonce)
+        base = request_base(self.vendor.keys.root_kids[0], self.install_id, wire, created, nonce, purpose)
         return {
             "Content-Type": "application/json",
             "Content-Encoding": "gzip",
@@ -121,6 +129,11 @@ class Install:
     def post(self, wire: bytes, headers: dict[str, str]) -> httpx.Response:
         """Send exactly these bytes and headers."""
         return self.client.post("/verify", content=wire, headers=headers)
+
+    def ask_to_erase(self) -> httpx.Response:
+        """Ask the vendor to delete what this install reported."""
+        wire = freeze(self.request())
+        return self.client.post("/erase", content=wire, headers=self.headers(wire, purpose=Purpose.ERASE))
 
     def verify(self, telemetry: Report | None = None, **changes: Any) -> VerifyAnswer:
         """Verify, and return the answer once its signature is checked."""

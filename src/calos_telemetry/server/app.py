@@ -28,6 +28,7 @@ def create_app(settings: ServerSettings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        vendor.start()
         yield
         vendor.close()
 

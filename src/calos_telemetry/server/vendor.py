@@ -64,6 +64,11 @@ class Vendor:
         self._cleaned_at = now
         return True
 
+    def start(self) -> None:
+        """Begin what runs in the background."""
+        if self.store.mover is not None:
+            self.store.mover.start()
+
     def close(self) -> None:
         """Close the databases."""
         self.store.close()

@@ -138,6 +138,20 @@ performance = Table(
     sqlite_with_rowid=False,
 )
 
+latency = Table(
+    "telemetry_latency",
+    views,
+    _install(),
+    Column("period", BigInteger, nullable=False, comment="start of the hour (install) or day (vendor), unix ms"),
+    Column("metric", String(40), nullable=False),
+    Column("method", String(8), nullable=False),
+    Column("path", String(200), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("bucket", Integer, nullable=False, comment="number in the histogram"),
+    Column("count", BigInteger, nullable=False, comment="measurements in the bucket"),
+)
+"""A view: the histograms of ``telemetry_performance``, a row for each bucket."""
+
 sessions = Table(
     "telemetry_sessions",
     telemetry,

@@ -37,6 +37,12 @@ def keep_newest(connection: Connection, table: Table, rows: Sequence[Row]) -> No
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=updates, where=newer), list(rows))
 
 
+def keep_newest_of_all(connection: Connection, rows: Mapping[Table, Sequence[Row]]) -> None:
+    """Do :func:`keep_newest` for each table."""
+    for table, each in rows.items():
+        keep_newest(connection, table, each)
+
+
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert the ``rows`` whose key is not there yet."""
     if rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
 
 vendor = MetaData()
 licenses_database = MetaData()
@@ -32,6 +32,15 @@ erasures = Table(
     Column("kid", String(20), nullable=False),
     Column("signature", String(100), nullable=False),
 )
+
+outbox = Table(
+    "outbox",
+    vendor,
+    Column("id", Integer, primary_key=True, autoincrement=True, comment="in the order of arrival"),
+    Column("install_id", String(32), nullable=False),
+    Column("rows", LargeBinary, nullable=False, comment="table → rows of one report, as deflated JSON"),
+)
+"""Reports that have their receipt and are not in ClickHouse yet."""
 
 licenses = Table(
     "licenses",

@@ -45,7 +45,7 @@ def start(request: Request) -> Response:
     if verdict is not Verdict.ALLOWED:
         return _refuse(verdict)
     setup = Setup(key=encode_public(vendor.keys.root), url=str(request.base_url).rstrip("/"))
-    with vendor.store.telemetry.connect() as connection:
+    with vendor.store.fleet.connect() as connection:
         return HTMLResponse(start_page(connection, _period(request), setup), headers=_HEADERS)
 
 

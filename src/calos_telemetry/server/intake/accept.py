@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, func, insert, select
+from sqlalchemy import Connection, Engine, Row, Table, func, insert, select
 
 from calos_telemetry.contract.receipt import NO_CHAIN, Receipt, SignedReceipt
 from calos_telemetry.contract.report import TelemetryAnswer
@@ -15,8 +17,11 @@ from calos_telemetry.server.intake.sift import Sifted, sift
 from calos_telemetry.server.intake.tombstone import is_erased
 from calos_telemetry.server.keys import VendorKeys
 from calos_telemetry.store.database import writing
-from calos_telemetry.store.upserts import keep_newest
+from calos_telemetry.store.upserts import keep_newest_of_all
 from calos_telemetry.store.vendor_tables import receipts
+
+Keep: TypeAlias = Callable[[Connection, Mapping[Table, Sequence[Mapping[str, Any]]]], None]
+"""Writes the rows of a report in the transaction of its receipt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +34,8 @@ class Arrival:
     at: int
 
 
-def accept(engine: Engine, keys: VendorKeys, arrival: Arrival) -> TelemetryAnswer:
-    """Store a report and answer with its receipt.
+def accept(engine: Engine, keys: VendorKeys, arrival: Arrival, keep: Keep = keep_newest_of_all) -> TelemetryAnswer:
+    """Store a report (its rows by ``keep``) and answer with its receipt.
 
     A repeat of the same bytes gets the receipt that is stored already, so a lost answer heals itself.
     """
@@ -46,8 +51,7 @@ def accept(engine: Engine, keys: VendorKeys, arrival: Arrival) -> TelemetryAnswe
         settled = _settled(connection, arrival)  # a repeat or an erasure may have come in between
         if settled is not None:
             return settled
-        for table, rows in sifted.taken.items():
-            keep_newest(connection, table, rows)
+        keep(connection, sifted.taken)
         receipt = _write_receipt(connection, keys, arrival, sifted)
     code = "PARTIAL" if sifted.rejected else "ACCEPTED"
     return TelemetryAnswer(code=code, receipt=receipt, rejected=dict(sifted.rejected))

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select
 
 from calos_telemetry.contract.erasure import ErasureReceipt
 from calos_telemetry.contract.receipt import SignedReceipt
+from calos_telemetry.server.intake import outbox
 from calos_telemetry.server.keys import VendorKeys
 from calos_telemetry.store.database import writing
 from calos_telemetry.store.tables import telemetry
@@ -21,9 +22,12 @@ def is_erased(connection: Connection, install_id: str) -> bool:
     return connection.scalar(select(erasures.c.erased_at).where(erasures.c.install_id == install_id)) is not None
 
 
-def erase(engine: Engine, keys: VendorKeys, install_id: str, request_digest: str, now: int) -> SignedReceipt:
+def erase(
+    engine: Engine, keys: VendorKeys, install_id: str, request_digest: str, now: int, *, moved: int = 0
+) -> SignedReceipt:
     """Delete the telemetry of an install and sign the receipt for it; a repeat gets the receipt that is stored already.
 
+    ``moved`` rows were in ClickHouse and are deleted there already; what was to follow them is in the outbox and goes here.
     The receipts of its reports stay: they hold digests and counts, and both sides may need the proof.
     """
     with writing(engine) as connection:
@@ -35,7 +39,7 @@ def erase(engine: Engine, keys: VendorKeys, install_id: str, request_digest: str
             ErasureReceipt(
                 install_id=install_id,
                 digest=request_digest,
-                rows=_delete(connection, install_id),
+                rows=moved + outbox.forget(connection, install_id) + _delete(connection, install_id),
                 erased_at=now,
                 log_index=newest,
             )

@@ -57,7 +57,7 @@ def _taken_in(vendor: Vendor, asked: Asked, now: int) -> TelemetryAnswer:
         return TelemetryAnswer(code="NONE")
     try:
         arrival = Arrival(install_id=asked.envelope.install_id, wire=asked.wire, report=raw, at=now)
-        return accept(vendor.store.telemetry, vendor.keys, arrival)
+        return accept(vendor.store.telemetry, vendor.keys, arrival, vendor.store.keep)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong here, the license answer stands
         _log.error("a report could not be taken in: %s", type(error).__name__)
         return TelemetryAnswer(code="RETRY")

@@ -29,6 +29,7 @@ from calos_telemetry.contract.report import (
 )
 from calos_telemetry.contract.signing import digest
 from calos_telemetry.contract.tiers import Tier
+from calos_telemetry.errors import StoreError
 from calos_telemetry.server.vendor import Vendor
 from calos_telemetry.server.verify import erasing, nonces
 from calos_telemetry.server.verify.authenticate import Asked, authenticate
@@ -64,7 +65,7 @@ async def _exchange(request: Request, purpose: Purpose, decide: Decide) -> Respo
         answer = await run_in_threadpool(_answer, vendor, envelope(request.headers), wire, purpose, decide)
     except Refusal as refusal:
         return _signed(vendor, _refused(refusal), wire, nonce)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, StoreError) as error:
         # Only the kind of the error is logged: its text may hold values.
         _log.error("the vendor's database failed: %s", type(error).__name__)
         unavailable = Refusal(503, "UNAVAILABLE", "the license server cannot read its books: try again later")

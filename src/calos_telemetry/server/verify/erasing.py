@@ -25,4 +25,7 @@ def erase(vendor: Vendor, asked: Asked, now: int) -> SignedReceipt:
         raise Refusal(
             403, "OTHER_KEY", "another key was enrolled for this install: it alone can erase; or ask the vendor"
         )
-    return tombstone.erase(vendor.store.telemetry, vendor.keys, part.install_id, digest(asked.wire), now)
+    with vendor.store.erased_in_clickhouse(part.install_id) as moved:
+        return tombstone.erase(
+            vendor.store.telemetry, vendor.keys, part.install_id, digest(asked.wire), now, moved=moved
+        )
