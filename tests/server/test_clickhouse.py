@@ -141,7 +141,7 @@ def _on_shard(shard: int, nodes: list[Node]) -> str:
     """Return an install that belongs to a shard."""
     with clickhouse_connect.get_client(host="127.0.0.1", port=nodes[0].http) as client:
         query = f"SELECT leftPad(lower(hex(number)), 32, '0') AS id FROM numbers(99) WHERE cityHash64(id) % 2 = {shard} LIMIT 1"
-        return str(client.query(query).first_row[0])
+        return str(client.query(query).result_rows[0][0])
 
 
 def test_reports_wait_while_clickhouse_is_down(settings: ServerSettings, nodes: list[Node]) -> None:
