@@ -69,6 +69,14 @@ def write(path: Path, content: bytes) -> None:
         ) from None
 
 
+def delete(path: Path) -> None:
+    """Delete ``path`` if it is there.  Raises :class:`StateError`."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StateError(f"{path} cannot be deleted ({error.strerror}): check the owner of its directory") from None
+
+
 def create_once(path: Path, make: Callable[[], bytes]) -> bytes:
     """Return the content of ``path``; where there is none, store ``make()`` first.
 

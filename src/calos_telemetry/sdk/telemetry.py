@@ -183,6 +183,18 @@ class Telemetry:
             _LOG.warning("license: %s", state.warning)
         return state
 
+    def clear_license(self) -> LicenseState:
+        """Forget the cached lease (never the license key), so that the license is verified anew; return what holds now.
+
+        Other processes of the install follow within a minute.  Raises :class:`StateError` when it cannot be forgotten.
+        """
+        with gate.inside():
+            from calos_telemetry.sdk.license.clearing import clear_lease  # noqa: PLC0415 - loads cryptography
+
+        clear_lease(self.settings.home)
+        self._license = self._read_license()
+        return self._license
+
     def record(self, facts: RequestFacts) -> None:
         """Record an answered request.  Called by the middlewares, inside their boundary."""
         pipeline = self.pipeline
@@ -243,11 +255,14 @@ class Telemetry:
         with own_work():
             return self.install.summary(hours)
 
-    def viewer(self) -> Viewer:
-        """Return the operator's pages as an ASGI application, to be mounted at ``/api/telemetry``."""
+    def viewer(self, page: str = "") -> Viewer:
+        """Return the operator's pages as an ASGI application, to be mounted at ``/api/telemetry``.
+
+        With ``page`` it is that page and those below it: ``viewer("/license")`` is mounted at ``/api/license``.
+        """
         from calos_telemetry.sdk.viewer.asgi import Viewer  # noqa: PLC0415 - the pages load with the first mount
 
-        return Viewer(self)
+        return Viewer(self, page)
 
     def swallow(self, error: BaseException) -> None:
         """Count a failure of our own by kind and log the first of each kind; the application goes on.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +48,7 @@ def asgi_door(telemetry: Telemetry) -> Ask:
     app.add_middleware(TelemetryMiddleware, telemetry=telemetry)
     app.add_middleware(LicenseMiddleware, telemetry=telemetry)
     app.mount("/api/telemetry", telemetry.viewer())
+    app.mount("/api/license", telemetry.viewer("/license"))
 
     def ask(method: str, url: str, headers: Mapping[str, str], peer: str) -> Answer:
         sent: list[Any] = []
@@ -107,7 +109,8 @@ settings.configure(DEBUG=False, SECRET_KEY="x", ALLOWED_HOSTS=["*"], ROOT_URLCON
 from django.core.wsgi import get_wsgi_application
 from django.urls import include, path
 from calos_telemetry.sdk.middleware.django import telemetry_urls
-urlpatterns = [path("api/telemetry/", include(telemetry_urls()))]
+urlpatterns = [path("api/telemetry/", include(telemetry_urls())),
+               path("api/license/", include(telemetry_urls(page="/license")))]
 app = get_wsgi_application()
 for line in sys.stdin:
     started = []
@@ -122,7 +125,8 @@ for line in sys.stdin:
 @contextmanager
 def django_door(home: Path, token: str | None) -> Iterator[Ask]:
     """Yield what asks a Django application, in a process of its own: Django is configured once in a process."""
-    env = {"CALOS_HOME": str(home), "CALOS_PUBLIC_HOST": HOST, "CALOS_LICENSE_SERVER": NOWHERE}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("CALOS_", "TELEMETRY_"))}
+    env = {**clean, "CALOS_HOME": str(home), "CALOS_PUBLIC_HOST": HOST, "CALOS_LICENSE_SERVER": NOWHERE}
     process = subprocess.Popen(
         [sys.executable, "-c", _DJANGO],
         env=env | ({"CALOS_OPERATOR_TOKEN": token} if token else {}),

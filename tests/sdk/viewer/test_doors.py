@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from calos_telemetry import Settings, Telemetry
+from calos_telemetry.sdk.viewer.pages import mounted_at
 
 from ..conftest import HOST
 from .doors import NOWHERE, Answer, Ask, asgi_door, django_door, flask_door
@@ -21,6 +22,8 @@ PAGES = (
     ("POST", "/flush"),
     ("POST", "/verify"),
     ("GET", "/report"),
+    ("GET", "/license"),
+    ("POST", "/license/clear"),
 )
 LOCAL, ELSEWHERE = "127.0.0.1", "203.0.113.7"
 HOME = {"host": "localhost:8000"}
@@ -112,7 +115,7 @@ def test_the_token_opens_from_anywhere(locked_door: Ask, headers: dict[str, str]
     assert locked_door("POST", "/api/telemetry/flush", through, peer).content["message"] == "Telemetry flushed"
 
 
-@pytest.mark.parametrize("page", ["/flush", "/verify"])
+@pytest.mark.parametrize("page", ["/flush", "/verify", "/license/clear"])
 @pytest.mark.parametrize(
     "headers", [{"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}, {"origin": "null"}]
 )
@@ -139,7 +142,8 @@ def test_our_own_buttons_lead_back_to_the_page(open_door: Ask) -> None:
     ("method", "page", "allowed"),
     [
         ("POST", "/summary", "GET"), ("PUT", "/summary", "GET"), ("DELETE", "/", "GET"), ("PATCH", "/report", "GET"),
-        ("GET", "/flush", "POST"), ("GET", "/verify", "POST"), ("OPTIONS", "/flush", "POST"), ("HEAD", "/flush", "POST"),
+        ("GET", "/flush", "POST"), ("GET", "/license/clear", "POST"), ("POST", "/license", "GET"),
+        ("GET", "/verify", "POST"), ("OPTIONS", "/flush", "POST"), ("HEAD", "/flush", "POST"),
     ],
 )  # fmt: skip
 def test_other_methods_are_refused(open_door: Ask, method: str, page: str, allowed: str) -> None:
@@ -168,6 +172,29 @@ def test_the_default_is_a_day(open_door: Ask, query: str) -> None:
     """Without hours the summary is that of the last day."""
     answer = open_door("GET", f"/api/telemetry/summary{query}", HOME, LOCAL)
     assert answer.content["summary"]["period"] == "24h"
+
+
+def test_the_license_has_an_address_of_its_own(open_door: Ask) -> None:
+    """``/api/license`` and ``/api/license/clear`` answer as they do below the other pages, behind the same door."""
+    for at in ("/api/license/", "/api/telemetry/license"):
+        told = open_door("GET", at, HOME, LOCAL)
+        assert (told.status, told.headers["cache-control"]) == (200, "no-store")
+        assert told.content["license"]["tier"] == "community"
+        assert told.content["lease"] is None
+        assert refused(open_door("GET", at, HOME, ELSEWHERE), 403)
+    cleared = open_door("POST", "/api/license/clear", HOME, LOCAL)
+    assert (cleared.status, cleared.content["success"]) == (200, True)
+    assert refused(open_door("POST", "/api/license/clear", HOME, ELSEWHERE), 403)
+    assert open_door("POST", "/api/license/clear", HOME | {"origin": "https://evil.example"}, LOCAL).status == 403
+    assert open_door("GET", "/api/license/clear", HOME, LOCAL).status == 405
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/licenses", "/api/license.json", "/api/telemetryx", "/api", "/shop/api/license", ""]
+)
+def test_the_applications_own_addresses_stay_its_own(path: str) -> None:
+    """What only looks like one of our addresses is the application's."""
+    assert mounted_at(path) is None
 
 
 def test_nobody_else_learns_from_these_pages(open_door: Ask) -> None:

@@ -95,10 +95,10 @@ class LeaseFile:
         private_files.write(self._path, msgspec.json.encode(kept))
 
     def forget(self) -> None:
-        """Let the kept answer count for nothing, but for its number and, where it is the vendor's "no", that.
+        """Let the kept answer count for nothing, but for its number and, where it is the vendor's "no", for that.
 
-        The number stays, so that no older lease is taken afterwards and the vendor sees no copied machine; one that is
-        damaged goes altogether.  Raises :class:`StateError` when the file cannot be written.
+        The number stays, so that no older lease is taken afterwards and the vendor sees no copied machine; what is
+        damaged has none and goes altogether.  Raises :class:`StateError` when the file cannot be read or written.
         """
         try:
             kept = msgspec.json.decode(private_files.read(self._path), type=KeptAnswer)
@@ -106,7 +106,7 @@ class LeaseFile:
         except FileNotFoundError:
             return
         except (ValueError, RecursionError):
-            self._path.unlink(missing_ok=True)
+            private_files.delete(self._path)
             return
         if answer.license.code not in NO:
             private_files.write(self._path, msgspec.json.encode(msgspec.structs.replace(kept, about=_NOBODY)))

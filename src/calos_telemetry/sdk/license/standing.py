@@ -62,6 +62,11 @@ class Standing:
             return None, None
         return self.lease.load(keys.cached_key)
 
+    def held_for_key(self) -> Held | None:
+        """Return the last answer with a lease, if it is about the present license key."""
+        held, _ = self.held()
+        return held if held is not None and held.about == self.key().proof else None
+
     def state(self, now: int) -> LicenseState:
         """Return what the license allows at ``now`` (unix ms)."""
         key = self.key()
@@ -87,10 +92,16 @@ def state_on_disk(settings: Settings) -> LicenseState:
     """Return what the license allows now.  Where ``CALOS_HOME`` cannot be used, the license key speaks for itself."""
     now = now_ms()
     try:
-        identity = load_identity(settings.home)
+        standing = standing_on_disk(settings)
     except (CalosTelemetryError, OSError):
         return resolve(_known_of(hold_license(settings, "")), now)
-    return Standing(settings, identity.install_id, HttpTransport(settings.server)).state(now)
+    return standing.state(now)
+
+
+def standing_on_disk(settings: Settings) -> Standing:
+    """Return the license of the install in ``CALOS_HOME``.  Raises :class:`StateError` or ``OSError`` without one."""
+    identity = load_identity(settings.home)
+    return Standing(settings, identity.install_id, HttpTransport(settings.server))
 
 
 def _known_of(key: HeldKey) -> Known:

@@ -176,22 +176,25 @@ def _note_exception(request: HttpRequest | None = None, **_: object) -> None:
         facts.note_failure(error)
 
 
-def telemetry_urls(telemetry: Telemetry | None = None) -> list[Any]:
-    """Return the URL patterns of the operator's pages: ``path("api/telemetry/", include(telemetry_urls()))``."""
+def telemetry_urls(telemetry: Telemetry | None = None, page: str = "") -> list[Any]:
+    """Return the URL patterns of the operator's pages: ``path("api/telemetry/", include(telemetry_urls()))``.
 
-    def page(request: HttpRequest, rest: str = "") -> HttpResponse:
+    With ``page`` they are of that page: ``path("api/license/", include(telemetry_urls(page="/license")))``.
+    """
+
+    def answered(request: HttpRequest, rest: str = "") -> HttpResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
         base = request.path.removesuffix(rest).rstrip("/")
         peer = request.META.get("REMOTE_ADDR") if request.META.get("SERVER_PROTOCOL") != f"HTTP/{OLD_HTTP}" else None
         query = query_of(request.META.get("QUERY_STRING", ""))
-        call = Call(request.method or "", "/" + rest, query, headers, peer, base)
+        call = Call(request.method or "", f"{page}/{rest}", query, headers, peer, base)
         reply = answer(telemetry or default_telemetry(), call)
         back = {**dict(reply.headers), "Content-Length": str(len(reply.body))}
         return HttpResponse(reply.body, status=reply.status, headers=back)
 
-    page.csrf_exempt = True  # type: ignore[attr-defined]  # the pages refuse cross-site requests themselves
-    page.login_required = False  # type: ignore[attr-defined]  # they have a door of their own
-    return [path("", page), path("<path:rest>", page)]
+    answered.csrf_exempt = True  # type: ignore[attr-defined]  # the pages refuse cross-site requests themselves
+    answered.login_required = False  # type: ignore[attr-defined]  # they have a door of their own
+    return [path("", answered), path("<path:rest>", answered)]
 
 
 def _route(request: HttpRequest) -> str | None:

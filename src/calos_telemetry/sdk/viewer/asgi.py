@@ -16,26 +16,27 @@ if TYPE_CHECKING:
 class Viewer:
     """Mount it at ``/api/telemetry``: ``app.mount("/api/telemetry", telemetry.viewer())``."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, page: str = "") -> None:
         self._telemetry = telemetry
+        self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the database is asked in a thread, so that the event loop goes on."""
         del receive
         if scope["type"] != "http":
             return
-        reply = await asyncio.to_thread(answer, self._telemetry, _call(scope))
+        reply = await asyncio.to_thread(answer, self._telemetry, _call(scope, self._page))
         await _send(reply, send)
 
 
-def _call(scope: Scope) -> Call:
+def _call(scope: Scope, page: str) -> Call:
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     client = scope.get("client")
     query = query_of(scope.get("query_string", b"").decode("latin-1"))
     return Call(
         method=scope["method"],
-        path=path.removeprefix(root),
+        path=page + path.removeprefix(root),
         query=query,
         headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
         peer=client[0] if client and scope.get("http_version") != OLD_HTTP else None,

@@ -4,6 +4,8 @@
     GET  /summary?hours=24 what was collected
     POST /flush            move the spool into the database now
     POST /verify           verify the license now and send what is new
+    GET  /license          what the license allows now, and what the vendor last said
+    POST /license/clear    forget the cached lease, so that the license is verified anew
     GET  /metrics          the numbers for Prometheus
     GET  /report           the newest report: the exact bytes that left or wait to leave
     GET  /receipt          its receipt, as the vendor signed it
@@ -24,10 +26,14 @@ import msgspec
 from calos_telemetry.access import Verdict, decide
 from calos_telemetry.errors import CalosTelemetryError, SettingsError
 from calos_telemetry.sdk.record.facts import current
+from calos_telemetry.sdk.viewer.license import license_content
 from calos_telemetry.sdk.viewer.overview import FAILED, FLUSHED, STYLESHEET, VERIFIED, overview
 
 if TYPE_CHECKING:
     from calos_telemetry.sdk.telemetry import Telemetry
+
+MOUNTS = {"/api/telemetry": "", "/api/license": "/license"}
+"""Where the pages are found in an application, and which page (with those below it) each place begins at."""
 
 _JSON = "application/json"
 _HTML = "text/html; charset=utf-8"
@@ -64,6 +70,11 @@ class Reply:
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
+
+
+def mounted_at(path: str) -> str | None:
+    """Return the mount point that ``path`` is at or below; ``None`` for a path of the application's own."""
+    return next((mount for mount in MOUNTS if path == mount or path.startswith(mount + "/")), None)
 
 
 def query_of(text: str) -> dict[str, str]:
@@ -124,6 +135,16 @@ def _verify(telemetry: Telemetry, call: Call) -> Reply:
     return _json(200 if outcome.ok else 502, {"success": outcome.ok, "message": outcome.sentence, "outcome": outcome})
 
 
+def _license(telemetry: Telemetry, _call: Call) -> Reply:
+    return _json(200, {"success": True, **license_content(telemetry)})
+
+
+def _clear_license(telemetry: Telemetry, _call: Call) -> Reply:
+    telemetry.clear_license()
+    message = "The cached lease is forgotten; the license key stays, and is verified anew within two minutes"
+    return _json(200, {"success": True, "message": message, **license_content(telemetry)})
+
+
 def _metrics(telemetry: Telemetry, _call: Call) -> Reply:
     from calos_telemetry.sdk.instrument.prometheus import (  # noqa: PLC0415 - the middlewares import us, this the database
         CONTENT_TYPE,
@@ -158,6 +179,8 @@ _ROUTES: dict[tuple[str, str], Callable[[Telemetry, Call], Reply]] = {
     ("GET", "/metrics"): _metrics,
     ("POST", "/flush"): _flush,
     ("POST", "/verify"): _verify,
+    ("GET", "/license"): _license,
+    ("POST", "/license/clear"): _clear_license,
     ("GET", "/report"): _report,
     ("GET", "/receipt"): _receipt,
 }

@@ -8,22 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from calos_telemetry.access import OLD_HTTP
 from calos_telemetry.sdk.protocols import Environ, WsgiApp
-from calos_telemetry.sdk.viewer.pages import Call, answer, query_of
+from calos_telemetry.sdk.viewer.pages import MOUNTS, Call, answer, mounted_at, query_of
 
 if TYPE_CHECKING:
     from calos_telemetry.sdk.telemetry import Telemetry
 
-PREFIX = "/api/telemetry"
-
 
 def mount(app: WsgiApp, telemetry: Telemetry) -> WsgiApp:
-    """Return ``app`` with the operator's pages at ``/api/telemetry/``."""
+    """Return ``app`` with the operator's pages at ``/api/telemetry/`` and ``/api/license``."""
 
     def mounted(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        if path != PREFIX and not path.startswith(PREFIX + "/"):
+        at = mounted_at(environ.get("PATH_INFO", ""))
+        if at is None:
             return app(environ, start_response)
-        reply = answer(telemetry, _call(environ, path.removeprefix(PREFIX)))
+        reply = answer(telemetry, _call(environ, at))
         headers = [*reply.headers, ("Content-Length", str(len(reply.body)))]
         start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", headers)
         return [reply.body]
@@ -31,7 +29,7 @@ def mount(app: WsgiApp, telemetry: Telemetry) -> WsgiApp:
     return mounted
 
 
-def _call(environ: Environ, path: str) -> Call:
+def _call(environ: Environ, at: str) -> Call:
     headers = {
         name.removeprefix("HTTP_").lower().replace("_", "-"): value
         for name, value in environ.items()
@@ -40,9 +38,9 @@ def _call(environ: Environ, path: str) -> Call:
     query = query_of(environ.get("QUERY_STRING", ""))
     return Call(
         environ["REQUEST_METHOD"],
-        path,
+        MOUNTS[at] + environ["PATH_INFO"].removeprefix(at),
         query,
         headers,
         environ.get("REMOTE_ADDR") if environ.get("SERVER_PROTOCOL") != f"HTTP/{OLD_HTTP}" else None,
-        environ.get("SCRIPT_NAME", "") + PREFIX,
+        environ.get("SCRIPT_NAME", "") + at,
     )
