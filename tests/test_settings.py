@@ -30,6 +30,8 @@ EVERYTHING = {
     "TELEMETRY_DATABASE_SCHEMA": "telemetry",
     "CALOS_GEO_DATABASE": "/srv/countries.mmdb",
     "CALOS_COUNTRY_HEADER": "CF-IPCountry",
+    "CALOS_POLICY": "/srv/policy.toml",
+    "CALOS_REVIEW_HOURS": "24",
 }
 
 

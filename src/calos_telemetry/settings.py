@@ -13,6 +13,7 @@ from calos_telemetry.errors import SettingsError
 
 DEFAULT_SERVER = "https://license.calos.sh"
 EVENTS_PER_DAY = 1_000_000
+MAX_REVIEW_HOURS = 720
 _POSTGRES = "postgresql://user:password@host/database"
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -51,6 +52,8 @@ class Settings:
     database_schema: str | None = None  # TELEMETRY_DATABASE_SCHEMA: schema of its tables (calos_telemetry)
     geo_database: Path | None = None  # CALOS_GEO_DATABASE: MMDB file from which a request's country is read
     country_header: str | None = None  # CALOS_COUNTRY_HEADER: header in which a trusted proxy tells country or address
+    policy: Path | None = None  # CALOS_POLICY: TOML file that takes away (policy.toml in the state directory)
+    review_hours: float = 0.0  # CALOS_REVIEW_HOURS: so long a sealed report waits to be read before it is sent
 
     def __post_init__(self) -> None:
         """Check what can be checked without touching the disk.  Raises :class:`SettingsError`."""
@@ -62,6 +65,8 @@ class Settings:
             raise SettingsError(f"CALOS_EVENTS_PER_DAY is {self.events_per_day}: give a whole number above 0")
         if self.country_header is not None and _HEADER.fullmatch(self.country_header) is None:
             raise SettingsError(f"CALOS_COUNTRY_HEADER is {self.country_header!r}: give a name such as CF-IPCountry")
+        if not 0 <= self.review_hours <= MAX_REVIEW_HOURS:
+            raise SettingsError(f"CALOS_REVIEW_HOURS is {self.review_hours:g}: give 0 to {MAX_REVIEW_HOURS} hours")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -83,6 +88,8 @@ class Settings:
             database_schema=env.get("TELEMETRY_DATABASE_SCHEMA") or None,
             geo_database=_path(env, "CALOS_GEO_DATABASE"),
             country_header=env.get("CALOS_COUNTRY_HEADER") or None,
+            policy=_path(env, "CALOS_POLICY"),
+            review_hours=_number(env, "CALOS_REVIEW_HOURS", 0.0, "hours"),
         )
 
     @classmethod
@@ -137,12 +144,12 @@ def _flag(env: Mapping[str, str], name: str) -> bool:
     return value in _TRUE
 
 
-def _number(env: Mapping[str, str], name: str, default: float) -> float:
+def _number(env: Mapping[str, str], name: str, default: float, unit: str = "seconds") -> float:
     value = env.get(name, "").strip()
     try:
         return float(value) if value else default
     except ValueError:
-        raise SettingsError(f"{name} is {value!r}: give a number of seconds") from None
+        raise SettingsError(f"{name} is {value!r}: give a number of {unit}") from None
 
 
 def _check_database(name: str, url: str | None) -> None:

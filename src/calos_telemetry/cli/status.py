@@ -35,6 +35,7 @@ def status(in_json: bool) -> None:
             "home": str(install.settings.home),
             "collect": install.policy.store().reason,
             "note": install.policy.note,
+            "policy": install.policy.file.note,
             "hint": None if books.recorded else _NEW,
             "tier": license_state.tier,
             "license": license_state.reason,

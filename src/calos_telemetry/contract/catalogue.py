@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import inspect
@@ -19,7 +19,7 @@ from calos_telemetry.contract.counters import COUNTERS
 from calos_telemetry.contract.declaration import Declaration, Kind, unit_of
 from calos_telemetry.contract.declarations import Declarations
 from calos_telemetry.contract.events import EVENT_TYPES
-from calos_telemetry.contract.fields import Sensitivity
+from calos_telemetry.contract.fields import Sensitivity, declaration_of
 from calos_telemetry.contract.report import Books, LicensePart, Product, Report, VerifyRequest
 from calos_telemetry.contract.rows import AggregateRow, ErrorRow, FeatureRow, PerformanceRow
 
@@ -98,7 +98,7 @@ def _of_structs() -> Iterator[Entry]:
 
 
 def _entry(place: _Place, name: str, type_: inspect.Type) -> Entry:
-    told = _declaration(type_)
+    told = declaration_of(type_)
     if told is None:
         raise TypeError(f"{place.group}.{name} is not declared: annotate its type with contract.fields.declared(...)")
     schema, extra = told
@@ -114,16 +114,6 @@ def _entry(place: _Place, name: str, type_: inspect.Type) -> Entry:
         leaves=place.leaves,
         expires=extra["expires"],
     )
-
-
-def _declaration(type_: inspect.Type) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    if isinstance(type_, inspect.Metadata):
-        if type_.extra is not None and "why" in type_.extra:
-            return type_.extra_json_schema or {}, type_.extra
-        return _declaration(type_.type)
-    if isinstance(type_, inspect.UnionType):
-        return next((told for told in map(_declaration, type_.types) if told is not None), None)
-    return None
 
 
 _TYPE_NAMES: Final[dict[type[inspect.Type], str]] = {

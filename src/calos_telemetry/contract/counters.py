@@ -39,7 +39,14 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("slow_query", "queries over the threshold", "operation and table", "finds slow queries", required=False),
     Counter("transaction", "transactions that succeeded", "name", "shows what the product does"),
     Counter("failed_transaction", "transactions that failed", "name:category", "shows what breaks"),
-    Counter("choice", "uses of a closed choice", "feature.key=value", "shows what is chosen", Sensitivity.INTERACTION),
+    Counter(
+        "choice",
+        "uses of a closed choice",
+        "feature.key=value",
+        "shows what is chosen",
+        Sensitivity.INTERACTION,
+        required=False,
+    ),
     Counter("active_users_1d", "users active on the day", "empty", "shows adoption", Sensitivity.INTERACTION),
     Counter(
         "active_users_7d", "users active on it or the 6 days before", "empty", "shows adoption", Sensitivity.INTERACTION

@@ -145,7 +145,7 @@ class FeatureUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     metadata: Annotated[
         dict[str, Any],
         declared("declared keys with closed values; everything else is [REDACTED]", "shows how a feature is used",
-                 _INTERACTION),
+                 _INTERACTION, required=False),
     ] = {}  # fmt: skip
     user: UserHash | None = None
     session: SessionHash | None = None
@@ -198,8 +198,8 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         dict[Annotated[int, msgspec.Meta(ge=0, le=MAX_BUCKET)], Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)]],
         declared("latency bucket → count (log-linear, 5 bits)", "gives percentiles that can be merged"),
     ] | None = None  # fmt: skip
-    slow: Annotated[int, declared("how many took longer than the threshold", "finds slow queries", ge=0,
-                                  le=MAX_COUNT)] = 0  # fmt: skip
+    slow: Annotated[int, declared("how many took longer than the threshold", "finds slow queries",
+                                  required=False, ge=0, le=MAX_COUNT)] = 0  # fmt: skip
 
 
 Event: TypeAlias = ApiRequest | FeatureUsage | ErrorEvent | SessionEvent | Performance

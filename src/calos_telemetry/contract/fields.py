@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import inspect
 
 
 class Sensitivity(StrEnum):
@@ -38,6 +39,26 @@ def declared(
     extra = {"why": why, "sensitivity": sensitivity.value, "required": required, "expires": expires}
     shown = {"x-purpose": why, "x-sensitivity": sensitivity.value}
     return msgspec.Meta(description=what, extra=extra, extra_json_schema=shown, **bounds)
+
+
+def declaration_of(type_: inspect.Type) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return what :func:`declared` said about a type, for the schema and beside it; ``None`` where it said nothing."""
+    if isinstance(type_, inspect.Metadata):
+        if type_.extra is not None and "why" in type_.extra:
+            return type_.extra_json_schema or {}, type_.extra
+        return declaration_of(type_.type)
+    if isinstance(type_, inspect.UnionType):
+        return next((told for told in map(declaration_of, type_.types) if told is not None), None)
+    return None
+
+
+def optional_fields(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """Return the fields of a type that an operator may switch off."""
+    described = inspect.type_info(kind)
+    if not isinstance(described, inspect.StructType):
+        raise TypeError(f"{kind.__name__} is not a struct")
+    told = {field.name: declaration_of(field.type) for field in described.fields}
+    return frozenset(name for name, one in told.items() if one is not None and not one[1]["required"])
 
 
 MAX_COUNT = 2**53 - 1  # the largest integer that JSON readers of every language keep exactly

@@ -175,7 +175,9 @@ def _asked(settings: Settings, lock: int, *, everything: bool) -> dict[str, Any]
 
 
 def _settings(told: dict[str, Any]) -> Settings:
-    paths = {name: Path(told[name]) for name in ("home", "declarations", "geo_database") if told[name] is not None}
+    paths = {
+        name: Path(told[name]) for name in ("home", "declarations", "geo_database", "policy") if told[name] is not None
+    }
     return Settings(**{**told, **paths})
 
 

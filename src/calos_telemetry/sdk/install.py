@@ -96,7 +96,7 @@ class Install:
     def verifier(self) -> Verifier:
         """Return what talks to the license server."""
         transport = HttpTransport(self.settings.server)
-        return Verifier(self.settings, self.identity, self.engine, transport)
+        return Verifier(self.settings, self.identity, self.engine, transport, self.policy.file)
 
     @cached_property
     def erasing(self) -> Erasing:

@@ -108,8 +108,8 @@ class Telemetry:
         identifiers = Identifiers(load_secret(home / "secret"))
         spool = Spool(ensure_directory(home / "spool"))
         policy = Policy(self.settings, self._proven_tier())
-        if policy.note:
-            _LOG.warning("%s", policy.note)
+        for note in filter(None, (policy.note, policy.file.note)):
+            _LOG.warning("%s", note)
         self._declare()
         countries = Countries(self.settings.geo_database, self.settings.country_header)
         self.pipeline = Pipeline(
@@ -124,6 +124,7 @@ class Telemetry:
         self._apart = DrainApart(self.settings)
         self._schedule = Schedule(
             [
+                Job("read the policy file", _SYNC_SECONDS, self._look_at_policy),
                 Job("bring the spool to the disk", _SYNC_SECONDS, spool.sync),
                 Job("write down the database queries", _SYNC_SECONDS, self.pipeline.write_queries),
                 Job("drain the spool", self.settings.drain_seconds, self._drain),
@@ -142,8 +143,9 @@ class Telemetry:
             _LOG.warning("telemetry goes on without this file of declarations: %s", error)
 
     def _proven_tier(self) -> Tier:
-        """Return the tier the license key proves offline; asked at start only where it can switch telemetry off."""
-        if not self.settings.telemetry_disabled:
+        """Return the tier the license key proves offline; asked at start only where it can switch something off."""
+        by_file = (self.settings.policy or self.settings.home / "policy.toml").exists()
+        if not (self.settings.telemetry_disabled or by_file):
             return Tier.COMMUNITY
         from calos_telemetry.sdk.license.offline import proven_tier, read_license  # noqa: PLC0415 - loads cryptography
 
@@ -293,6 +295,14 @@ class Telemetry:
             self.pipeline.spool.close()
         if self._install is not None:
             self._install.close()
+
+    def _look_at_policy(self) -> None:
+        """Obey a policy file that has changed."""
+        if self.pipeline is None or not self.pipeline.policy.file.changed():
+            return
+        file = self.pipeline.policy.file
+        file.refresh(self._proven_tier())
+        _LOG.warning("%s", file.note or f"{file.path} has changed: it is obeyed from now on")
 
     def _drain(self) -> None:
         """Drain a little on this thread, or begin a drain of much in a process of its own."""

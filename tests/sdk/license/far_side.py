@@ -29,6 +29,7 @@ from calos_telemetry.sdk.license.settling import Outcome
 from calos_telemetry.sdk.license.state import LicenseState
 from calos_telemetry.sdk.license.transport import Response
 from calos_telemetry.sdk.license.verifier import Verifier
+from calos_telemetry.sdk.policy.watch import FilePolicy
 from calos_telemetry.sdk.record.storing import store_events
 from calos_telemetry.sdk.report.check import check_ledger
 from calos_telemetry.sdk.report.erasures import Erasures
@@ -200,7 +201,7 @@ class NearSide:
     @property
     def verifier(self) -> Verifier:
         """Return a verifier as a process makes it that has just started."""
-        return Verifier(self.settings, self.identity, self.engine, self.wire)
+        return Verifier(self.settings, self.identity, self.engine, self.wire, FilePolicy(self.settings, Tier.COMMUNITY))
 
     @property
     def erasures(self) -> Erasures:

@@ -22,9 +22,11 @@ from calos_telemetry.contract.signing import encode_public
 from calos_telemetry.contract.tiers import Tier
 from calos_telemetry.errors import TransportError
 from calos_telemetry.sdk.identity import Identity, load_identity
+from calos_telemetry.sdk.license.offline import proven_tier, read_license
 from calos_telemetry.sdk.license.state import LicenseState
 from calos_telemetry.sdk.license.transport import Response
 from calos_telemetry.sdk.license.verifier import Outcome, Verifier
+from calos_telemetry.sdk.policy.watch import FilePolicy
 from calos_telemetry.sdk.record.storing import store_events
 from calos_telemetry.sdk.report.ledger import Entry, Ledger
 from calos_telemetry.sdk.rollup.batch import Stored
@@ -175,7 +177,8 @@ class Shop:
 
     def another_process(self) -> Verifier:
         """Return the verifier of another process of this install."""
-        return Verifier(self.settings, self.identity, self.engine, self.wire)
+        policy = FilePolicy(self.settings, proven_tier(read_license(self.settings)[0]))
+        return Verifier(self.settings, self.identity, self.engine, self.wire, policy)
 
     def restart(self, **settings: Any) -> None:
         """Start anew, with other settings where given."""

@@ -30,10 +30,12 @@ from calos_telemetry.sdk.license.settling import Outcome, Settling, Step, told_i
 from calos_telemetry.sdk.license.standing import Standing
 from calos_telemetry.sdk.license.state import LicenseState
 from calos_telemetry.sdk.license.transport import AIR_GAPPED, Transport
+from calos_telemetry.sdk.policy.watch import FilePolicy
 from calos_telemetry.sdk.record.storing import last_revision
 from calos_telemetry.sdk.report.build import build_report
 from calos_telemetry.sdk.report.exit_gate import without_suspects
 from calos_telemetry.sdk.report.ledger import QUARANTINED, SEALED, Build, Entry, Ledger, Position
+from calos_telemetry.sdk.report.withheld import without_withheld
 from calos_telemetry.settings import Settings
 
 __all__ = ["Outcome", "Verifier"]
@@ -59,8 +61,12 @@ class _Run:
 class Verifier:
     """Verifies the license of one install and carries its reports."""
 
-    def __init__(self, settings: Settings, identity: Identity, engine: Engine, transport: Transport) -> None:
+    def __init__(
+        self, settings: Settings, identity: Identity, engine: Engine, transport: Transport, policy: FilePolicy
+    ) -> None:
+        """``policy`` says what of a report is withheld, and how long it waits to be read."""
         self._settings = settings
+        self._policy = policy
         self._identity = identity
         self._engine = engine
         self._ledger = Ledger(engine)
@@ -155,8 +161,14 @@ class Verifier:
 
     def _withdraw_what_may_not_go(self, run: _Run) -> None:
         waiting = self._waiting_report()
-        if waiting is not None and not run.with_telemetry:
+        if waiting is None:
+            return
+        if not run.with_telemetry:
             self._ledger.withdraw(waiting, "kept here: telemetry was switched off before it was answered")
+            return
+        report = _request_of(waiting).telemetry
+        if report is not None and self._allowed(report) != report:
+            self._ledger.withdraw(waiting, "kept here: the policy file takes away what it holds")
 
     def _verify(self, run: _Run) -> Outcome:
         self._withdraw_what_may_not_go(run)
@@ -236,7 +248,7 @@ class Verifier:
 
     def _waiting_check(self) -> Entry | None:
         waiting = (entry for entry in self._ledger.pending() if entry.rows == 0)
-        return next((entry for entry in waiting if _license_part_of(entry) == self.license_part()), None)
+        return next((entry for entry in waiting if _request_of(entry).license == self.license_part()), None)
 
     def _request(self, telemetry: Callable[[Connection, Position], Report | None]) -> Build:
         part = self.license_part()
@@ -247,7 +259,7 @@ class Verifier:
         return request
 
     def _build(self, connection: Connection, position: Position, books: Books) -> Report | None:
-        return build_report(
+        report = build_report(
             connection,
             self._identity.install_id,
             number=position.number,
@@ -256,6 +268,12 @@ class Verifier:
             books=books,
             sealed_at=now_ms(),
         )
+        return report and self._allowed(report)
+
+    def _allowed(self, report: Report) -> Report:
+        """Return the report without what the policy file withholds."""
+        restrictions = self._policy.restrictions
+        return report if restrictions is None else without_withheld(report, restrictions)
 
     def _has_news(self) -> bool:
         return self._last_revision() > self._ledger.position().from_revision
@@ -294,5 +312,5 @@ def _nothing(_connection: Connection, _position: Position) -> None:
     """Build no report."""
 
 
-def _license_part_of(entry: Entry) -> LicensePart:
-    return msgspec.json.decode(inflate(entry.body), type=VerifyRequest).license
+def _request_of(entry: Entry) -> VerifyRequest:
+    return msgspec.json.decode(inflate(entry.body), type=VerifyRequest)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from calos_telemetry.contract.tiers import Telemetry, Tier, terms_of
 from calos_telemetry.sdk.policy.hosts import MAX_HOST, is_development_host
+from calos_telemetry.sdk.policy.watch import FilePolicy
 from calos_telemetry.settings import Settings
 
 _MAX_REMEMBERED = 1_000
@@ -32,6 +33,7 @@ class Policy:
         self._opted_out = settings.telemetry_disabled and not self._telemetry.allowed
         self._by_host: dict[str, Decision] = {}
         self.note = _note(settings, proven)
+        self.file = FilePolicy(settings, proven)
         if settings.public_host is not None and is_development_host(settings.public_host):
             self._telemetry = _DEVELOPMENT
 
@@ -50,16 +52,20 @@ class Policy:
     def verifies_alone(self, host: str) -> bool:
         """Say whether the license of an install that records nothing is to be verified all the same.
 
-        It is where telemetry was switched off, but not on a development host, which never verifies.
+        It is where telemetry was switched off, or may be by a policy file, whose next change must be noticed; but not on
+        a development host, which never verifies.
         """
-        return self._opted_out and not is_development_host(self._public_host or host)
+        off = self._opted_out or self.file.restrictions is not None
+        return off and not is_development_host(self._public_host or host)
 
     def store(self) -> Decision:
         """Say whether recorded events may be moved into the database, and log lines imported."""
+        self.file.refresh()
         return self._telemetry
 
     def send(self) -> Decision:
         """Say whether a report may travel with the next verification."""
+        self.file.refresh()
         return self._telemetry
 
     def _remember(self, host: str) -> Decision:

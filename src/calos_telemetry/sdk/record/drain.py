@@ -23,7 +23,7 @@ from calos_telemetry.contract.events import from_record
 from calos_telemetry.sdk.policy.decision import Policy
 from calos_telemetry.sdk.record import frames
 from calos_telemetry.sdk.record.spool import DrainLock, adopt_leftovers, is_owned, remove, spool_files
-from calos_telemetry.sdk.record.storing import DROPPED, count, store_events
+from calos_telemetry.sdk.record.storing import DROPPED, count, restricted, store_events
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.settings import EVENTS_PER_DAY
 from calos_telemetry.store.database import writing
@@ -139,8 +139,10 @@ class Drain:
         arrived = [record for record in records if record.kind == frames.EVENT]
         if self._policy.store().allowed:
             readable = list(_decoded(arrived))
-            stored = store_events(connection, self._install_id, readable, self._events_per_day)
+            allowed = restricted(readable, self._policy.file.restrictions)
+            stored = store_events(connection, self._install_id, allowed, self._events_per_day)
             count(connection, DROPPED + "undecodable", len(arrived) - len(readable))
+            count(connection, DROPPED + "policy", len(readable) - len(allowed))
         else:
             count(connection, DROPPED + "policy", len(arrived))
         for record in records:

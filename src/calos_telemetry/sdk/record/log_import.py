@@ -20,7 +20,7 @@ from calos_telemetry.sdk.obfuscate.paths import obfuscate_path
 from calos_telemetry.sdk.policy.decision import Policy
 from calos_telemetry.sdk.record.access_log import Line, LineIds, Malformed, read_log, to_event
 from calos_telemetry.sdk.record.spool import DrainLock
-from calos_telemetry.sdk.record.storing import store_lines
+from calos_telemetry.sdk.record.storing import restricted, store_lines
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.settings import EVENTS_PER_DAY
 from calos_telemetry.store.database import writing
@@ -93,7 +93,8 @@ class LogImport:
     def _store(self, lines: list[Line | Malformed], done: Imported) -> None:
         done.lines += len(lines)
         with writing(self._engine) as connection:
-            done.new += store_lines(connection, self._install_id, list(self._events(lines, done)), self._events_per_day)
+            events = restricted(list(self._events(lines, done)), self._policy.file.restrictions)
+            done.new += store_lines(connection, self._install_id, events, self._events_per_day)
 
     def _events(self, lines: list[Line | Malformed], done: Imported) -> Iterator[Stored]:
         for line in lines:

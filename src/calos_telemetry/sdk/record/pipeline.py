@@ -4,7 +4,7 @@ Every fact takes the same four steps, in this order, on the request's own thread
 without the database and without the network:
 
 1. *policy*     may this be recorded at all?  If not, it is counted under the reason and forgotten.
-2. *obfuscate*  identifiers become hashes, paths templates, texts scrubbed texts.
+2. *obfuscate*  identifiers become hashes, paths templates, texts scrubbed texts; what the policy file names is withheld.
 3. *encode*     the catalogue's types, and nothing else, become bytes.
 4. *append*     the bytes reach the page cache; from here on no SIGKILL can lose them.
 """
@@ -56,6 +56,7 @@ _MOST_QUERIES = 10_000  # of one request
 _MARK = "__calos_recorded__"
 _SAME_MS = 60_000
 _MOST_ROUTES = 4_096
+_POLICY_FILE = "taken away by the policy file"
 
 
 _living: WeakSet[Pipeline] = WeakSet()
@@ -85,6 +86,7 @@ class Pipeline:
     ) -> None:
         """``features`` maps a prefix of a route template to the name of the feature behind it."""
         self.policy = policy
+        self._file = policy.file
         self.spool = spool
         self.not_recorded: Counter[str] = Counter()
         self.countries = countries or Countries()
@@ -262,7 +264,14 @@ class Pipeline:
         return self._hash_user(facts.user), self._hash_session(facts.session)
 
     def _append(self, at: int, event: Event) -> bool:
-        return self.spool.append(to_record(at, event))
+        restrictions = self._file.restrictions
+        if restrictions is None:
+            return self.spool.append(to_record(at, event))
+        kept = restrictions.of_event(event)
+        if kept is None:
+            self.not_recorded[_POLICY_FILE] += 1
+            return False
+        return self.spool.append(to_record(at, kept))
 
 
 def template_of(facts: RequestFacts) -> str:

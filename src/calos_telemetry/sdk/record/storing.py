@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from calos_telemetry.clock import now_ms
+from calos_telemetry.sdk.policy.restrictions import Restrictions
 from calos_telemetry.sdk.record.rows import write_batch
 from calos_telemetry.sdk.record.thinning import thin
 from calos_telemetry.sdk.rollup.batch import Batch, Stored
@@ -62,6 +63,14 @@ def _store_new(connection: Connection, install_id: str, new: Sequence[Stored], b
     fold(connection, batch)
     count(connection, STORED, len(new))
     return len(new)
+
+
+def restricted(arrived: list[Stored], restrictions: Restrictions | None) -> list[Stored]:
+    """Return the events without what the policy file withholds, which may be younger than their record."""
+    if restrictions is None:
+        return arrived
+    allowed = ((stored, restrictions.of_event(stored.event)) for stored in arrived)
+    return [Stored(stored.event_id, stored.at, event) for stored, event in allowed if event is not None]
 
 
 def count(connection: Connection, entry: str, number: int) -> None:

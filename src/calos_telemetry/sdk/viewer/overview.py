@@ -57,7 +57,7 @@ def overview(telemetry: Telemetry, base: str, done: str = "") -> str:
         done=f'<section class="done" role="status">{_DONE[done]}</section>' if done in _DONE else "",
         install_id=escape(install.identity.install_id),
         policy=escape(_sentence(install.policy.store().reason)),
-        notes="".join(_note(text) for text in (install.policy.note, *telemetry.troubles())),
+        notes="".join(_note(text) for text in (install.policy.note, install.policy.file.note, *telemetry.troubles())),
         license=_license(telemetry),
         books=_books(install),
         features=_table(("Function", "Uses"), _cells(summary["featureUsage"], "feature", "count")),
