@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Connection, Engine
 
 from calos_telemetry import private_files
-from calos_telemetry.clock import now_ms
+from calos_telemetry.clock import MS_PER_HOUR, now_ms
 from calos_telemetry.contract.report import VERSION, Books, LicensePart, Report, VerifyRequest, inflate
 from calos_telemetry.contract.signing import key_id
 from calos_telemetry.errors import CalosTelemetryError, SettingsError, StateError
@@ -131,7 +131,7 @@ class Verifier:
             return waiting
         if with_telemetry and self._has_news():
             return self._ledger.rehearse(self._builds(books), now_ms())
-        return self._waiting_check() or self._ledger.rehearse([self._request(_nothing)], now_ms())
+        return self._waiting_check() or self._ledger.rehearse([self._request(_nothing, self.license_part())], now_ms())
 
     def seal_next(self, *, with_telemetry: bool, books: Books) -> Entry:
         """Return the exchange that is due next, sealed, for a person to carry.  Raises :class:`StateError`."""
@@ -140,10 +140,28 @@ class Verifier:
             if not mine:
                 raise StateError(_BUSY)
             self._withdraw_what_may_not_go(run)
-            waiting = self._waiting_report() if with_telemetry else None
-            if waiting is None and with_telemetry and self._has_news():
-                waiting = self._report(run)
-            return waiting if waiting is not None and waiting.state == SEALED else self._alone()
+            due = self._due_report(run, []) if with_telemetry else None
+            return due if due is not None and due.state == SEALED else self._alone()
+
+    def veto(self, number: int) -> Entry:
+        """Keep a report that waits from the vendor for good: later reports begin behind it; return it.
+
+        Raises :class:`SettingsError` where there is none to veto or the tier does not allow it, :class:`StateError` while
+        another process verifies.
+        """
+        if not self._policy.may_veto:
+            raise SettingsError("a report can be vetoed only with a license key that proves the Enterprise tier")
+        with elected(self._settings.home) as mine:
+            if not mine:
+                raise StateError(_BUSY)
+            entry = self._ledger.entry(number)
+            if entry is None or not entry.rows or entry.state != SEALED:
+                what = "there is no such report" if entry is None else f"it is {entry.state}"
+                raise SettingsError(
+                    f"report {number} cannot be vetoed: {what}; `calos-telemetry report list` says which wait"
+                )
+            self._ledger.veto(entry)
+            return entry
 
     def settle(self, entry: Entry, done: Exchange) -> Outcome:
         """Enter an answer that a person brought.  Raises :class:`StateError`, or :class:`SignatureError` for an old one."""
@@ -188,13 +206,23 @@ class Verifier:
             return None
         if not run.with_telemetry or any(step.trouble for step in steps):
             return None if verified else self._alone()
-        waiting = self._waiting_report()
-        if waiting is not None:
-            return waiting if verified or waiting.attempts < _PATIENCE else self._alone()
-        sent_all = verified and steps[-1].entry.rows == 0
-        if not sent_all and self._has_news():
-            return self._report(run)
+        entry = self._due_report(run, steps)
+        if entry is not None and (verified or entry.attempts < _PATIENCE):
+            return entry
         return None if verified else self._alone()
+
+    def _due_report(self, run: _Run, steps: list[Step]) -> Entry | None:
+        """Return the report that waits, or a new one of what is news; ``None`` without any, or while it is to be read."""
+        entry = self._waiting_report()
+        if entry is None:
+            sent_all = bool(steps) and steps[-1].answer is not None and steps[-1].entry.rows == 0
+            entry = self._report(run) if not sent_all and self._has_news() else None
+        return entry if entry is None or self.waits_until(entry) <= now_ms() else None
+
+    def waits_until(self, entry: Entry) -> int:
+        """Return until when (unix ms) a sealed report waits to be read; in the past for everything else."""
+        to_be_read = entry.rows and entry.state == SEALED
+        return entry.sealed_at + int(self._policy.review_hours * MS_PER_HOUR) if to_be_read else 0
 
     def _do(self, entry: Entry, run: _Run, *, verified: bool) -> Step:
         """Send one exchange and settle it."""
@@ -229,7 +257,10 @@ class Verifier:
             cleaned = without_suspects(report) if report else None
             return cleaned if cleaned and cleaned.rows() else None
 
-        return [self._request(build) for build in ((clean,) if self._kept_already() else (whole, clean))]
+        part = self.license_part()
+        if self._policy.review_hours:  # the lease will be an older one when it goes
+            part = msgspec.structs.replace(part, lease_number=0)
+        return [self._request(build, part) for build in ((clean,) if self._kept_already() else (whole, clean))]
 
     def _kept_already(self) -> bool:
         """Whether the exit gate has kept a report up to the last change: one and the same need not be kept twice."""
@@ -244,15 +275,14 @@ class Verifier:
         for entry in self._ledger.pending():
             if entry.rows == 0:
                 self._ledger.withdraw(entry, "the license or the product changed")
-        return self._ledger.seal(self._request(_nothing), now_ms())
+        return self._ledger.seal(self._request(_nothing, self.license_part()), now_ms())
 
     def _waiting_check(self) -> Entry | None:
         waiting = (entry for entry in self._ledger.pending() if entry.rows == 0)
         return next((entry for entry in waiting if _request_of(entry).license == self.license_part()), None)
 
-    def _request(self, telemetry: Callable[[Connection, Position], Report | None]) -> Build:
-        part = self.license_part()
-
+    @staticmethod
+    def _request(telemetry: Callable[[Connection, Position], Report | None], part: LicensePart) -> Build:
         def request(connection: Connection, position: Position) -> VerifyRequest:
             return VerifyRequest(v=VERSION, license=part, telemetry=telemetry(connection, position))
 

@@ -1,8 +1,8 @@
 """The ledger: every exchange that was sealed, with its exact bytes, its state and its receipt.
 
 States: ``sealed`` (waits to be sent, or to be sent again), ``acknowledged`` (answered; a report has its receipt here),
-``refused`` (the vendor took nothing of it), ``withdrawn`` (taken back before it was answered), ``quarantined`` (the exit
-gate kept it here).  Only a sealed exchange changes its state, and its bytes never change.
+``refused`` (the vendor took nothing of it), ``withdrawn`` (taken back before it was answered), ``vetoed`` (the operator kept
+it here for good; later reports begin behind it), ``quarantined`` (the exit gate kept it here).  Only a sealed exchange changes its state, and its bytes never change.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ ACKNOWLEDGED = "acknowledged"
 REFUSED = "refused"
 WITHDRAWN = "withdrawn"
 QUARANTINED = "quarantined"
+VETOED = "vetoed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +172,11 @@ class Ledger:
 
     def withdraw(self, entry: Entry, why: str) -> None:
         """Take back an exchange that was not answered yet; its bytes stay to be seen."""
-        tried = f"; it was sent {entry.attempts} times without an answer" if entry.attempts else ""
-        self._set(entry, state=WITHDRAWN, outcome=why + tried)
+        self._set(entry, state=WITHDRAWN, outcome=why + _tried(entry))
+
+    def veto(self, entry: Entry) -> None:
+        """Keep a report that was not answered yet here for good."""
+        self._set(entry, state=VETOED, outcome="vetoed by the operator" + _tried(entry))
 
     def _set(self, entry: Entry, **values: Any) -> None:
         this_one = reports.c.number == entry.number, reports.c.state == SEALED
@@ -190,9 +194,14 @@ class Ledger:
         receipted = reports.c.state == ACKNOWLEDGED, reports.c.receipt_text.is_not(None)
         query = select(reports).where(*receipted).order_by(reports.c.number.desc()).limit(1)
         row = connection.execute(query).first()
+        vetoed = connection.scalar(select(func.max(reports.c.to_revision)).where(reports.c.state == VETOED)) or 0
         if row is None:
-            return Position(number, 0, NO_CHAIN)
-        return Position(number, row.to_revision, _entry(row).chain() or NO_CHAIN)
+            return Position(number, vetoed, NO_CHAIN)
+        return Position(number, max(vetoed, row.to_revision), _entry(row).chain() or NO_CHAIN)
+
+
+def _tried(entry: Entry) -> str:
+    return f"; it was sent {entry.attempts} times without an answer" if entry.attempts else ""
 
 
 def _entry(row: Any) -> Entry:

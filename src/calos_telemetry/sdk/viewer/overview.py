@@ -43,6 +43,7 @@ _STATES = {
     "sealed": "ready, not answered yet",
     "acknowledged": "arrived, receipt signed",
     "refused": "refused by the vendor",
+    "vetoed": "kept here for good, vetoed by the operator",
     "withdrawn": "kept here, a newer one took its place",
     "quarantined": "kept here, held back by the last check before sending",
 }

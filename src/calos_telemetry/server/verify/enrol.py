@@ -52,7 +52,7 @@ def write_down(connection: Connection, enrolled: Enrolled, part: LicensePart, de
     row, facts = enrolled.row, enrolled.facts
     number = _next_number(0 if row is None else row.lease_number, part.lease_number)
     seen = {"lease_number": number, "last_seen_at": facts.at, "last_code": decision.code}
-    seen["shown_number"] = part.lease_number
+    seen["shown_number"] = part.lease_number or (0 if row is None else row.shown_number)
     if _forks(row, part):
         seen["forked_at"] = facts.at
     told = {
@@ -74,11 +74,12 @@ def _forks(row: Row[tuple[object, ...]] | None, part: LicensePart) -> bool:
     """Say whether this request comes from another history than the last one.
 
     A machine that lost our answer shows the same lease again; one that got it shows the newest.  Showing another lease
-    than the last request, and not the newest, takes two machines with one state directory, or a restored backup.
+    than the last request, and not the newest, takes two machines with one state directory, or a restored backup.  A
+    report that waited for its operator to read it shows none.
     """
     return (
         row is not None
-        and part.lease_number not in {row.shown_number, row.lease_number}
+        and part.lease_number not in {0, row.shown_number, row.lease_number}
         and (part.lease_number < row.lease_number)
     )
 
