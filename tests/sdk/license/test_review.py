@@ -70,6 +70,20 @@ def test_a_window_longer_than_the_cadence_does_not_look_like_a_copied_machine(wo
     assert set(codes) == {"COMMUNITY"}
 
 
+def test_a_report_sealed_by_a_clock_that_was_ahead_is_sealed_again(world: World, shop: Make) -> None:
+    """It would wait for a year; sealed again it waits for its window and arrives."""
+    install = reviewed(shop, 24)
+    world.skew = 400 * 24 * MS_PER_HOUR
+    install.verify()
+    world.skew = 0
+    for _ in range(2):
+        install.verify()
+        world.now += 25 * MS_PER_HOUR
+    assert install.verify().ok
+    assert [entry.state for entry in install.reports()] == ["withdrawn", "acknowledged"]
+    assert install.arrived() == install.rows()
+
+
 def test_without_a_window_nothing_waits(shop: Make) -> None:
     """Zero hours is today's behaviour: the first exchange carries the report."""
     install = reviewed(shop, 0)

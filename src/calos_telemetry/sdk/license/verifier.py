@@ -184,6 +184,9 @@ class Verifier:
         if not run.with_telemetry:
             self._ledger.withdraw(waiting, "kept here: telemetry was switched off before it was answered")
             return
+        if self._policy.review_hours and waiting.sealed_at > now_ms():
+            self._ledger.withdraw(waiting, "sealed by a clock that was ahead: it is sealed again, to be read in time")
+            return
         report = _request_of(waiting).telemetry
         if report is not None and self._allowed(report) != report:
             self._ledger.withdraw(waiting, "kept here: the policy file takes away what it holds")
@@ -220,9 +223,9 @@ class Verifier:
         return entry if entry is None or self.waits_until(entry) <= now_ms() else None
 
     def waits_until(self, entry: Entry) -> int:
-        """Return until when (unix ms) a sealed report waits to be read; in the past for everything else."""
-        to_be_read = entry.rows and entry.state == SEALED
-        return entry.sealed_at + int(self._policy.review_hours * MS_PER_HOUR) if to_be_read else 0
+        """Return until when (unix ms) a sealed report waits to be read; 0 for everything else."""
+        window = int(self._policy.review_hours * MS_PER_HOUR)
+        return entry.sealed_at + window if window and entry.rows and entry.state == SEALED else 0
 
     def _do(self, entry: Entry, run: _Run, *, verified: bool) -> Step:
         """Send one exchange and settle it."""
