@@ -12,6 +12,7 @@ import uvicorn
 
 from calos_telemetry import private_files
 from calos_telemetry.cli.courier import read_carried
+from calos_telemetry.cli.migrate import migrate
 from calos_telemetry.clock import MS_PER_DAY, date_of, now_ms
 from calos_telemetry.contract.signing import encode_public
 from calos_telemetry.errors import SettingsError
@@ -95,6 +96,9 @@ def answer(file: Path, output: Path | None) -> None:
     target = output or file.with_name(f"{file.name}.answer")
     private_files.write(target, content)
     click.echo(f"{target} is the answer: the install takes it with `calos-telemetry import`")
+
+
+server.add_command(migrate)
 
 
 class _Server(uvicorn.Server):
