@@ -24,7 +24,7 @@ def blocks(language: str) -> list[str]:
     return found
 
 
-FASTAPI, FLASK, LITESTAR, QUART, DJANGO, TRACK = blocks("python")
+FASTAPI, FLASK, LITESTAR, QUART, DJANGO, TRACK, LICENSE = blocks("python")
 
 BEFORE_FASTAPI = """
 @app.get("/sale/{number}")
@@ -51,6 +51,16 @@ assert visitor.get("/sale/7").headers["X-License-Tier"] == "community"
 assert visitor.get("/api/telemetry/").status_code == 403
 operator.post("/api/telemetry/flush")
 summary = operator.get("/api/telemetry/summary").json()["summary"]
+"""
+AFTER_LICENSE = """
+from starlette.testclient import TestClient
+visitor, here = (TestClient(app, base_url=f"http://{host}", client=("127.0.0.1", 1)) for host in (HOST, "localhost"))
+refused = visitor.get("/books")
+assert refused.status_code == 403 and refused.json()["needs"] == {"tier": "pro"}, refused.text
+assert here.get("/api/license").json()["license"]["tier"] == "community"
+assert here.post("/api/license/clear").json()["success"]
+assert visitor.get("/api/license").status_code == 403
+assert brand.required and "Powered by CALOS" in brand.html
 """
 AFTER_FLASK = """
 from flask import request
@@ -131,6 +141,16 @@ assert len(summary["errors"]) == 1, summary
 )
 def test_the_integrations_run_as_they_stand(tmp_path: Path, program: str) -> None:
     """Each snippet, with a view that tracks as README says, leads to a summary; a visitor does not get to see it."""
+    run(tmp_path, f"TRACK = {TRACK!r}\n{program}{CHECK}")
+
+
+def test_the_license_is_asked_as_it_stands(tmp_path: Path) -> None:
+    """The snippet for licenses, in the FastAPI application of README: refused without one, and the operator is told."""
+    run(tmp_path, f"HOST = {HOST!r}\n{FASTAPI}{LICENSE}{AFTER_LICENSE}")
+
+
+def run(tmp_path: Path, program: str) -> None:
+    """Run a program as an install of its own; it must end well."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("CALOS_", "TELEMETRY_"))}
     env = {
         **clean,
@@ -138,9 +158,8 @@ def test_the_integrations_run_as_they_stand(tmp_path: Path, program: str) -> Non
         "CALOS_PUBLIC_HOST": HOST,
         "CALOS_LICENSE_SERVER": "http://127.0.0.1:9",
     }
-    whole = f"TRACK = {TRACK!r}\n{program}{CHECK}"
     done = subprocess.run(
-        [sys.executable, "-c", whole], env=env, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
 

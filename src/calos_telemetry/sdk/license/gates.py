@@ -30,9 +30,12 @@ class LicenseMiddleware:
             return
         try:
             labeller = self._labeller
-            labels = labeller.labels_at(_host(scope)) if labeller.by_host else labeller.labels()
-            scope[LICENSE] = labels.state
-            scope.setdefault("state", {})["license"] = labels.state
+            labels = labeller.labels(_host(scope) if labeller.by_host else b"")
+            scope[LICENSE] = state = labels.state
+            if "state" in scope:
+                scope["state"]["license"] = state
+            else:
+                scope["state"] = {"license": state}
             send = _labelling(send, labels.asgi)
         except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
             self._labeller.swallow(error)
@@ -53,7 +56,7 @@ class LicenseWsgiMiddleware:
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
         try:
-            labels = self._labeller.labels_at(environ.get("HTTP_HOST") or environ.get("SERVER_NAME", ""))
+            labels = self._labeller.labels(environ.get("HTTP_HOST") or environ.get("SERVER_NAME", ""))
             environ[LICENSE] = labels.state
         except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
             self._labeller.swallow(error)
@@ -69,17 +72,17 @@ class LicenseWsgiMiddleware:
             attached.reset(token)
 
 
-def _host(scope: Scope) -> str:
+def _host(scope: Scope) -> bytes:
     for name, value in scope.get("headers", ()):
         if name == b"host":
-            return str(value, "latin-1")
-    return ""
+            return bytes(value)
+    return b""
 
 
 def _labelling(send: Send, labels: tuple[tuple[bytes, bytes], ...]) -> Send:
     # Not a coroutine of its own: it hands back the server's, which saves a frame for each message.
     def labelling_send(message: Message) -> Awaitable[None]:
-        if message.get("type") == "http.response.start":
+        if message["type"] == "http.response.start":
             message = {**message, "headers": [*(message.get("headers") or ()), *labels]}
         return send(message)
 

@@ -40,19 +40,15 @@ class Labeller:
         self._telemetry = telemetry
         self._labels = _DEVELOPMENT_LABELS
 
-    def labels(self) -> Labels:
-        """Return the labels of a request whose host does not matter."""
-        if self._development:
+    def labels(self, host: str | bytes) -> Labels:
+        """Return the labels of a request to ``host`` (its Host header)."""
+        if _is_development(host) if self.by_host else self._development:
             return _DEVELOPMENT_LABELS
         state = self._telemetry.license
         labels = self._labels
         if labels.state is not state:
             labels = self._labels = labels_of(state)
         return labels
-
-    def labels_at(self, host: str) -> Labels:
-        """Return the labels of a request to ``host`` (its Host header)."""
-        return _DEVELOPMENT_LABELS if self.by_host and _is_development(host) else self.labels()
 
     def swallow(self, error: Exception) -> None:
         """Count a failure of ours; the response goes on without the headers."""
@@ -83,7 +79,8 @@ def _flag(value: bool) -> str:
 
 
 @lru_cache(maxsize=_MAX_REMEMBERED)
-def _is_development(host: str) -> bool:
+def _is_development(host: str | bytes) -> bool:
+    host = host if isinstance(host, str) else str(host, "latin-1")
     return len(host) > MAX_HOST or is_development_host(host)
 
 

@@ -42,7 +42,7 @@ class LicenseMiddleware(BothStacks):
     def _attach(self, request: HttpRequest) -> Labels | None:
         try:
             meta = request.META
-            labels = self._labeller.labels_at(meta.get("HTTP_HOST") or meta.get("SERVER_NAME", ""))
+            labels = self._labeller.labels(meta.get("HTTP_HOST") or meta.get("SERVER_NAME", ""))
             meta[LICENSE] = request.license = labels.state  # type: ignore[attr-defined]
         except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
             self._labeller.swallow(error)
