@@ -128,6 +128,27 @@ def test_a_user_without_a_home_directory_is_told_what_to_set(monkeypatch: pytest
     assert ServerSettings.from_environment({"CALOS_SERVER_HOME": "/srv"}).home == Path("/srv")
 
 
+def test_a_relative_directory_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application that goes to another directory later (a daemon goes to ``/``) takes its telemetry not with it."""
+    monkeypatch.chdir(tmp_path)
+    told = Settings.from_environment({"CALOS_HOME": "state", "CALOS_DECLARATIONS": "features.toml"})
+    in_code = Settings(home=Path("state"))
+    monkeypatch.chdir("/")
+    assert told.home == in_code.home == tmp_path / "state"
+    assert told.declarations == tmp_path / "features.toml"
+
+
+def test_without_a_current_directory_a_full_path_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the current directory was removed a relative path means nothing, and a full one works."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(SettingsError, match="give a full path"):
+        Settings(home=Path("state"))
+    assert Settings(home=tmp_path).home == tmp_path
+
+
 def test_of_a_bad_environment_the_license_and_the_door_are_kept() -> None:
     """What is salvaged holds the license, the vendor's key and the operator's token, and no usable home."""
     kept = Settings.salvaged({**EVERYTHING, "CALOS_DRAIN_SECONDS": "soon"})

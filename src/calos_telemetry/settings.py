@@ -31,6 +31,13 @@ def _expanded(name: str, text: str) -> Path:
         raise SettingsError(f"{name} is needed: {text} leads to a home directory that does not exist") from None
 
 
+def _absolute(name: str, path: Path) -> Path:
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        raise SettingsError(f"{name} is {path}: give a full path, the current directory does not exist") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How one install behaves.  Every field has an environment variable, named in its comment."""
@@ -57,6 +64,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check what can be checked without touching the disk.  Raises :class:`SettingsError`."""
+        for name in ("home", "declarations", "geo_database"):
+            if getattr(self, name) is not None:  # found again wherever the application goes later (a daemon goes to /)
+                object.__setattr__(self, name, _absolute(name, getattr(self, name)))
         _check_url("CALOS_LICENSE_SERVER", self.server)
         _check_database("TELEMETRY_DATABASE_URL", self.database_url)
         if not 0 < self.drain_seconds < float("inf"):

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,6 +221,96 @@ assert done
     assert books(settings) == (300, 0)
 
 
+WITHOUT_STREAMS = """
+import os, sys, time
+from pathlib import Path
+from calos_telemetry import Settings
+from calos_telemetry.sdk.apart import DrainApart
+settings = Settings(home=Path(sys.argv[1]), server="http://127.0.0.1:9")
+os.closerange(0, 3)
+drain, other = DrainApart(settings), DrainApart(settings)
+started = drain.start() and other.start() and not other.running
+while (elected := drain.collect()) is None:
+    time.sleep(0.02)
+os._exit(0 if started and elected else 1)
+"""
+
+
+def test_without_standard_streams_there_is_still_one_process(settings: Settings) -> None:
+    """A daemon whose standard streams are closed starts one process, not one per worker: the lock goes along with it."""
+    spool(settings, 3_000)
+    subprocess.run([sys.executable, "-c", WITHOUT_STREAMS, str(settings.home)], check=True, timeout=60)
+    assert books(settings) == (3_000, 0)
+
+
+def test_whatever_is_on_the_path_does_not_matter(
+    settings: Settings, drain: DrainApart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Applications put ``Path`` objects on ``sys.path``, which Python ignores: a backlog is drained all the same."""
+    spool(settings, 10)
+    monkeypatch.setattr(sys, "path", [Path("/opt/shop"), b"/opt/old", *sys.path])
+    assert drain.start()
+    assert collected(drain)
+
+
+def test_children_of_nobody_are_collected_too(settings: Settings, drain: DrainApart) -> None:
+    """Where the application lets the system reap its children (SIGCHLD ignored), the end is noticed and told all the same."""
+    spool(settings, 10)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert drain.start()
+        assert collected(drain)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert books(settings) == (10, 0)
+
+
+def test_a_worker_forked_meanwhile_does_not_hold_up_the_answer(
+    settings: Settings, drain: DrainApart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker forked while the process is started waits until it is: it would keep the pipe of the answer open."""
+    settings.home.mkdir(mode=0o700)
+    starting, forked = threading.Event(), threading.Event()
+    alone: list[bool] = []
+    popen = subprocess.Popen
+
+    def start_slowly(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        starting.set()
+        alone.append(not forked.wait(0.3))
+        return popen(*args, **kwargs)
+
+    def fork() -> None:
+        starting.wait()
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        forked.set()
+        os.waitpid(child, 0)
+
+    monkeypatch.setattr(subprocess, "Popen", start_slowly)
+    worker = threading.Thread(target=fork)
+    worker.start()
+    assert drain.start()
+    worker.join()
+    assert alone == [True]
+    assert collected(drain)
+
+
+def test_secrets_are_in_no_list_of_processes(settings: Settings) -> None:
+    """Nothing of the settings is among the arguments or in the environment of the process."""
+    settings.home.mkdir(mode=0o700)
+    secret = replace(settings, license_key="k-5f1c", operator_token="t-93ab \udcff \n'\"")
+    drain = DrainApart(secret)
+    assert drain.start()
+    assert drain._child is not None
+    process = Path(f"/proc/{drain._child.pid}")
+    if process.exists():
+        shown = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        assert b"k-5f1c" not in shown
+        assert b"t-93ab" not in shown
+    assert collected(drain)
+
+
 def test_a_lock_that_cannot_be_used_leaves_it_to_the_thread(settings: Settings, drain: DrainApart) -> None:
     """A lock file that is a link to elsewhere is not followed: no process is started."""
     settings.home.mkdir(mode=0o700)
@@ -263,6 +355,32 @@ def test_a_forked_process_leaves_it_alone(settings: Settings, drain: DrainApart)
         os._exit(0 if not drain.running and drain._possible else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert collected(drain)
+
+
+LEAVES = """
+import os, sys, time
+from pathlib import Path
+from calos_telemetry import Settings
+from calos_telemetry.sdk.apart import DrainApart
+drain = DrainApart(Settings(home=Path(sys.argv[1]), server="http://127.0.0.1:9"))
+assert drain.start()
+print(drain._child.pid)
+if child := os.fork():
+    os.waitpid(child, 0)
+else:
+    drain.forget()
+"""
+
+
+def test_an_application_that_ends_hears_no_warning(settings: Settings) -> None:
+    """With ``python -W error`` neither the application nor a fork of it says a word about the process it leaves behind."""
+    spool(settings, 10)
+    command = [sys.executable, "-W", "error", "-c", LEAVES, str(settings.home)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == ""
+    while _alive(int(done.stdout.split()[0])):
+        time.sleep(0.05)
+    assert books(settings) == (10, 0)
 
 
 def test_the_application_exits_at_once_beside_it(settings: Settings, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ processes left) the thread works as before (``docs/decisions/0017-a-drain-apart.
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import fcntl
 import gc
@@ -20,8 +21,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from calos_telemetry.errors import StoreError
+from calos_telemetry.forks import gate
 from calos_telemetry.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ LARGE_BYTES = 1_000_000
 
 _DEADLINE_SECONDS = 600.0
 _NICER = 10
+_FIRST_OF_OURS = 3
 _LOCK = "apart.lock"
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*(\.exe)?")
 _BEGIN = (
@@ -46,6 +50,7 @@ class DrainApart:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._begin_process()
+        _living.add(self)
 
     @property
     def takes_everything(self) -> bool:
@@ -80,14 +85,15 @@ class DrainApart:
             return True
         try:
             asked = _asked(self._settings, lock, everything=self.takes_everything)
-            child = subprocess.Popen(  # noqa: S603 - ourselves
-                [python, "-I", "-S", "-c", _BEGIN],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(lock,),
-                start_new_session=True,  # a Ctrl-C in the terminal is for the application
-            )
+            with gate.inside():  # a worker forked in the midst of it would keep the pipe of the answer open
+                child = subprocess.Popen(  # noqa: S603 - ourselves
+                    [python, "-I", "-S", "-c", _BEGIN],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=(lock,),
+                    start_new_session=True,  # a Ctrl-C in the terminal is for the application
+                )
         except OSError:  # no memory, too many processes, a sandbox
             self._possible = False
             return False
@@ -113,7 +119,8 @@ class DrainApart:
                 return None
             child.kill()
         self._child = None
-        said, _ = child.communicate()
+        with gate.inside():
+            said, _ = child.communicate()
         try:
             told = json.loads(said)
         except ValueError:
@@ -131,11 +138,22 @@ class DrainApart:
             child.communicate()
 
     def forget(self) -> None:
-        """Begin anew in a forked process: the child is that of the process it was forked from."""
+        """Leave the child to itself: when this process ends, and in a forked process, whose child it is not."""
         child = self._child
         if child is not None:
             child.returncode = 0  # its end is not ours to wait for
+            if child.stdout is not None:
+                child.stdout.close()
         self._begin_process()
+
+
+_living: WeakSet[DrainApart] = WeakSet()
+
+
+@atexit.register
+def _leave_at_exit() -> None:
+    for drain in tuple(_living):
+        drain.forget()
 
 
 def _python() -> str | None:
@@ -155,7 +173,11 @@ def _elected(home: Path) -> int | None:
 
     Raises ``OSError`` when the lock cannot be used.
     """
-    lock = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    opened = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:  # of an application without standard streams it is one of their numbers, which are others in the process
+        lock = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _FIRST_OF_OURS)
+    finally:
+        os.close(opened)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -168,7 +190,7 @@ def _elected(home: Path) -> int | None:
 
 
 def _asked(settings: Settings, lock: int, *, everything: bool) -> dict[str, Any]:
-    path = [entry for entry in sys.path if entry]  # an empty one is the current directory, which may be gone
+    path = [entry for entry in sys.path if isinstance(entry, str) and entry]  # "": a directory that may be gone
     told = dataclasses.asdict(settings)
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in told.items()}
     return {"path": path, "settings": plain, "lock": lock, "everything": everything}

@@ -35,6 +35,11 @@ def mistake(name: str, module: str, old: str, new: str, *tests: str) -> Mutant:
     return Mutant(name, RECORD + module, ((old, new),), tests)
 
 
+def mistake_apart(name: str, old: str, new: str, test: str) -> Mutant:
+    """Describe a mistake in the drain that is a process of its own."""
+    return Mutant(name, "sdk/apart.py", ((old, new),), (f"../test_apart.py::{test}",))
+
+
 _CURSOR_ALONE = """\
             with writing(self._engine) as connection:
                 self._advance(connection, load.records)
@@ -250,6 +255,60 @@ MUTANTS = (
         "        if not owned:\n            self._load",
         "        if True:\n            self._load",
         "test_drain.py::test_what_was_spooled_is_stored_and_rolled_up_once",
+    ),
+    mistake_apart(
+        "a process for each worker",
+        "            return True\n        try:",
+        "            lock = os.dup(0)\n        try:",
+        "test_one_process_is_enough_for_all_workers",
+    ),
+    mistake_apart(
+        "a lock with the number of a standard stream",
+        "fcntl.F_DUPFD_CLOEXEC, _FIRST_OF_OURS",
+        "fcntl.F_DUPFD_CLOEXEC, 0",
+        "test_without_standard_streams_there_is_still_one_process",
+    ),
+    mistake_apart(
+        "a fork while the process is started",
+        "            with gate.inside():  # a worker",
+        "            if True:  # a worker",
+        "test_a_worker_forked_meanwhile_does_not_hold_up_the_answer",
+    ),
+    mistake_apart(
+        "the settings among the arguments",
+        '"-c", _BEGIN]',
+        '"-c", _BEGIN, json.dumps(asked)]',
+        "test_secrets_are_in_no_list_of_processes",
+    ),
+    mistake_apart(
+        "what cannot begin is tried for ever",
+        "            self._possible = False\n            raise StoreError",
+        "            raise StoreError",
+        "test_a_killed_one_loses_nothing",
+    ),
+    mistake_apart(
+        "no deadline",
+        "            if time.monotonic() < self._deadline:\n                return None\n            child.kill()",
+        "            return None",
+        "test_one_that_hangs_is_ended",
+    ),
+    mistake_apart(
+        "drained, says one that was not elected",
+        'return bool(told["elected"])',
+        "return True",
+        "test_another_drain_at_the_same_time_is_respected",
+    ),
+    mistake_apart(
+        "a problem that nobody hears of",
+        '        if told["problem"] is not None:\n            raise StoreError(told["problem"])\n',
+        "",
+        "test_a_problem_is_told_in_words",
+    ),
+    mistake_apart(
+        "the child of another process waited for",
+        "            child.returncode = 0  #",
+        "            pass  #",
+        "test_an_application_that_ends_hears_no_warning",
     ),
 )
 

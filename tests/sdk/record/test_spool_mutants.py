@@ -10,6 +10,8 @@ import pytest
 from tests.sdk.record.mutants import MUTANTS, Mutant, copy_with, run_against_copy
 
 Answers = dict[str | None, Future[CompletedProcess[str]]]
+pytestmark = pytest.mark.timeout(600)  # whichever test comes first may wait for the whole table
+
 ALL_TESTS = tuple(sorted({test for mutant in MUTANTS for test in mutant.tests}))
 
 
