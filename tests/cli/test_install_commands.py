@@ -146,3 +146,35 @@ def test_a_disk_that_refuses_is_one_sentence(operator: Operator, tmp_path: Path)
     """A home below /proc, where not even root can make a directory, is named."""
     del tmp_path
     assert "/proc/nothing" in operator.complaint("status", CALOS_HOME="/proc/nothing/home")
+
+
+def test_the_policy_is_explained(operator: Operator, running: Telemetry) -> None:
+    """What is collected, sent, when, to whom and why, and what the file takes away; as text and as JSON."""
+    del running
+    (operator.home / "policy.toml").write_text(
+        'review_hours = 24\n[drop]\nroutes = ["/internal/*"]\nerror_texts = true\n'
+    )
+    text = operator.run("policy", "explain")
+    assert "routes: /internal/*" in text
+    assert "fields: message, stack" in text
+    assert "a report waits 24 hours" in text
+    assert "every 24 hours" in text
+    told = operator.json("policy", "explain")
+    assert {one["topic"] for one in told["told"]} == {"collected", "why", "sent", "when", "to whom", "taken away"}
+    assert told["file"] == str(operator.home / "policy.toml")
+
+
+def test_a_broken_policy_file_is_told_and_stops_nothing(operator: Operator, running: Telemetry) -> None:
+    """Status and explanation say which word is wrong; every command goes on."""
+    del running
+    (operator.home / "policy.toml").write_text("[drop]\nroute = ['/a']\n")
+    for command in (("status",), ("policy", "explain")):
+        assert "did you mean 'routes'?" in operator.run(*command)
+
+
+def test_a_veto_without_the_right_or_the_report_is_one_sentence(operator: Operator, running: Telemetry) -> None:
+    """Community may read, not veto; and without a report there is no difference to tell."""
+    del running
+    assert "Enterprise" in operator.complaint("report", "veto", "1")
+    assert "no acknowledged report" in operator.run("report", "difference")
+    assert operator.json("report", "difference")["since"] is None

@@ -35,6 +35,7 @@ COMMANDS: dict[str, Command] = {
     "keys": Command("calos_telemetry.cli.keys:keys", "Show and rotate the vendor's keys (vendor)."),
     "license": Command("calos_telemetry.cli.license:license_", "Issue, list, show and revoke license keys (vendor)."),
     "obfuscate": Command("calos_telemetry.cli.obfuscate:obfuscate", "Print what would be kept of each line."),
+    "policy": Command("calos_telemetry.cli.policy:policy", "Explain what is collected and sent, and why."),
     "query": Command("calos_telemetry.cli.query:query", "Ask a documented question: summary, features, errors, daily."),
     "report": Command("calos_telemetry.cli.report:report", "Show, save and check the reports of this install."),
     "server": Command("calos_telemetry.cli.server:server", "Set up and run the license server (vendor).", "server"),

@@ -41,14 +41,19 @@ def list_(in_json: bool, limit: int) -> None:
     """
     with opened_install() as install:
         entries = install.ledger.entries(limit=limit)
+        waits = {entry.number: install.verifier.waits_until(entry) for entry in entries}
     if in_json:
-        click.echo(as_json([_described(entry) for entry in entries]))
+        waiting = [{"waits_until": to_iso(waits[entry.number]) if waits[entry.number] else None} for entry in entries]
+        click.echo(as_json([_described(entry) | more for entry, more in zip(entries, waiting, strict=True)]))
         return
     if not entries:
         click.echo("no report has been made yet: `calos-telemetry verify` makes and sends one")
     for entry in entries:
         size = f"{entry.rows} rows, {len(entry.body)} bytes"
-        click.echo(f"{entry.number:5}  {to_iso(entry.sealed_at)}  {entry.state:12}  {size}  sha256 {entry.digest}")
+        until = f"  to be read until {to_iso(waits[entry.number])}" if waits[entry.number] else ""
+        click.echo(
+            f"{entry.number:5}  {to_iso(entry.sealed_at)}  {entry.state:12}  {size}  sha256 {entry.digest}{until}"
+        )
 
 
 _FORMS = (
@@ -76,6 +81,8 @@ def next_(form: str | None) -> None:
     with opened_install() as install:
         entry = install.upcoming()
         fate = install.policy.send().reason if install.verifier.keys else "nothing is sent without CALOS_VENDOR_KEY"
+        if until := install.verifier.waits_until(entry):
+            fate += f"; it waits to be read until {to_iso(until)}"
     kind = f"a report of {entry.rows} rows" if entry.rows else "a license check without telemetry"
     if entry.state == QUARANTINED:
         fate = entry.outcome or fate
@@ -114,6 +121,43 @@ def _print(entry: Entry, form: str | None) -> None:
             click.echo(as_json({**_described(entry), "content": msgspec.Raw(plain)}))
         case _:
             click.echo(plain)
+
+
+@report.command()
+@click.argument("number", type=int)
+@click.option("--json", "in_json", is_flag=True, help="Print JSON.")
+def veto(number: int, in_json: bool) -> None:
+    """Keep report NUMBER, which waits, from the vendor for good (Enterprise); later ones begin behind it.
+
+    Example: calos-telemetry report veto 3
+    """
+    with opened_install() as install:
+        install.veto(number)
+        entry = install.ledger.entry(number)
+    assert entry is not None  # noqa: S101 - it was vetoed a moment ago
+    click.echo(as_json(_described(entry)) if in_json else f"report {number} stays here: {entry.outcome}")
+
+
+@report.command()
+@click.option("--json", "in_json", is_flag=True, help="Print JSON.")
+def difference(in_json: bool) -> None:
+    """Say which fields and counters this version can send that the last acknowledged report could not hold.
+
+    Example: calos-telemetry report difference
+    """
+    with opened_install() as install:
+        found = install.difference()
+    if in_json:
+        click.echo(as_json(found))
+        return
+    if found.since is None:
+        click.echo("there is no acknowledged report to compare with: `calos-telemetry dictionary` lists all there is")
+    elif not (found.new or found.gone):
+        click.echo(f"nothing is new: report {found.since} could hold the same fields and counters")
+    for entry in found.new:
+        click.echo(f"+ {entry.group}.{entry.name}: {entry.what}; {entry.why}")
+    for name in found.gone:
+        click.echo(f"- {name}")
 
 
 @report.command()

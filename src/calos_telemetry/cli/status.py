@@ -7,6 +7,7 @@ import click
 from calos_telemetry.cli.opening import opened_install
 from calos_telemetry.cli.printing import as_json
 from calos_telemetry.clock import date_of
+from calos_telemetry.sdk.report.difference import Difference
 from calos_telemetry.sdk.report.erasures import Erasure
 
 _NEW = "nothing has been recorded here yet: if the application runs, CALOS_HOME is not the one that it uses"
@@ -18,6 +19,11 @@ def _erasure(asked: Erasure | None) -> str | None:
     if asked.receipt is None:
         return f"asked for on {date_of(asked.requested_at)}, without an answer yet: nothing is sent; `erase` asks again"
     return f"asked for on {date_of(asked.requested_at)}, and done: nothing is sent any more"
+
+
+def _new(difference: Difference) -> str | None:
+    number = len(difference.new)
+    return f"this version can send {number} more fields: `report difference` names them" if number else None
 
 
 @click.command()
@@ -36,6 +42,7 @@ def status(in_json: bool) -> None:
             "collect": install.policy.store().reason,
             "note": install.policy.note,
             "policy": install.policy.file.note,
+            "new": _new(install.difference()),
             "hint": None if books.recorded else _NEW,
             "tier": license_state.tier,
             "license": license_state.reason,

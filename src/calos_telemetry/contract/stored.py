@@ -144,7 +144,10 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     rows: Annotated[Count, declared("telemetry rows in it", "tells reports from mere license checks")]
     from_revision: Annotated[Count, declared("rows changed after this revision are in it", "finds what is new")]
     to_revision: Annotated[Count, declared("rows changed up to this revision are in it", "finds what is new")]
-    state: Annotated[str, declared("sealed, acknowledged, refused or quarantined", "says what to do", max_length=20)]
+    state: Annotated[
+        str,
+        declared("sealed, acknowledged, refused, withdrawn, vetoed or quarantined", "says what to do", max_length=20),
+    ]
     sealed_at: Annotated[Moment, declared("when the bytes were frozen, unix ms", "shows what was sent when")]
     attempts: Annotated[Count, declared("how often it was sent", "shows trouble on the way")]
     sent_at: Annotated[Moment, declared("last attempt, unix ms", "shows what was sent when")] | None
@@ -153,6 +156,15 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     receipt_text: Annotated[str, declared("the vendor's receipt", "proves what arrived")] | None
     receipt_kid: Annotated[str, declared("name of the key that signed it", "finds the key to check with")] | None
     receipt_signature: Annotated[str, declared("its signature, base64url", "proves who received it")] | None
+
+
+class CatalogueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """telemetry_catalogues: what reports can hold, from the first one that could hold it."""
+
+    since: Annotated[Count, declared("number of the first report with them", "shows what an upgrade would newly send")]
+    names: Annotated[
+        str, declared("fields and counters that can leave, as JSON", "shows what an upgrade would newly send")
+    ]
 
 
 class ErasureRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +207,7 @@ TABLES: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
     ("telemetry_upkeep", UpkeepRow, "for ever"),
     ("telemetry_owner", OwnerRow, "for ever"),
     ("telemetry_reports", LedgerRow, "400 days"),
+    ("telemetry_catalogues", CatalogueRow, "for ever"),
     ("telemetry_erasures", ErasureRow, "for ever"),
     ("telemetry_sightings", SightingRow, "for ever"),
     ("spool_cursors", SpoolCursor, "7 days"),

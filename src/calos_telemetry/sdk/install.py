@@ -32,6 +32,7 @@ from calos_telemetry.sdk.license.transport import HttpTransport
 from calos_telemetry.sdk.license.verifier import Outcome, Verifier
 from calos_telemetry.sdk.obfuscate.identifiers import load_secret
 from calos_telemetry.sdk.policy.decision import Policy
+from calos_telemetry.sdk.policy.explanation import Told, explain
 from calos_telemetry.sdk.record.drain import Drain, Drained
 from calos_telemetry.sdk.record.log_import import LogImport
 from calos_telemetry.sdk.record.spool import DrainLock
@@ -39,6 +40,7 @@ from calos_telemetry.sdk.record.storing import DROPPED, STORED
 from calos_telemetry.sdk.record.upkeep import Upkeep
 from calos_telemetry.sdk.record.waiting import Waiting, pending, waiting, waiting_bytes
 from calos_telemetry.sdk.report.check import Finding, check_ledger, check_one
+from calos_telemetry.sdk.report.difference import Difference, difference
 from calos_telemetry.sdk.report.erasures import Erasures
 from calos_telemetry.sdk.report.ledger import Entry, Ledger
 from calos_telemetry.settings import Settings
@@ -201,6 +203,18 @@ class Install:
         if self.verifier.keys is None:
             raise SettingsError("CALOS_VENDOR_KEY is not set: without it no receipt can be checked")
         return self.verifier.keys
+
+    def veto(self, number: int) -> Entry:
+        """Keep a report that waits from the vendor for good.  Raises :class:`SettingsError` where that is not possible."""
+        return self.verifier.veto(number)
+
+    def difference(self) -> Difference:
+        """Return what this version can send that the last acknowledged report could not."""
+        return difference(self.engine)
+
+    def explain(self) -> list[Told]:
+        """Return in words what is collected and sent, and what the policy file takes away."""
+        return explain(self.settings, self.policy, self.license_state().tier)
 
     def summary(self, hours: int) -> dict[str, Any]:
         """Return the summary of the last ``hours``."""

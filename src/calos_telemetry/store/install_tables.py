@@ -55,6 +55,13 @@ reports = Table(
     Column("receipt_signature", String(100), comment="base64url"),
 )
 
+catalogues = Table(
+    "telemetry_catalogues",
+    install,
+    Column("since", BigInteger, primary_key=True, autoincrement=False, comment="number of the first report with them"),
+    Column("names", Text, nullable=False, comment="fields and counters that can leave, as JSON"),
+)
+
 erasures = Table(
     "telemetry_erasures",
     install,

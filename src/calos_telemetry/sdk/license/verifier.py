@@ -33,6 +33,7 @@ from calos_telemetry.sdk.license.transport import AIR_GAPPED, Transport
 from calos_telemetry.sdk.policy.watch import FilePolicy
 from calos_telemetry.sdk.record.storing import last_revision
 from calos_telemetry.sdk.report.build import build_report
+from calos_telemetry.sdk.report.difference import note_catalogue
 from calos_telemetry.sdk.report.exit_gate import without_suspects
 from calos_telemetry.sdk.report.ledger import QUARANTINED, SEALED, Build, Entry, Ledger, Position
 from calos_telemetry.sdk.report.withheld import without_withheld
@@ -287,7 +288,10 @@ class Verifier:
     @staticmethod
     def _request(telemetry: Callable[[Connection, Position], Report | None], part: LicensePart) -> Build:
         def request(connection: Connection, position: Position) -> VerifyRequest:
-            return VerifyRequest(v=VERSION, license=part, telemetry=telemetry(connection, position))
+            report = telemetry(connection, position)
+            if report is not None:
+                note_catalogue(connection, position.number)
+            return VerifyRequest(v=VERSION, license=part, telemetry=report)
 
         return request
 

@@ -14,6 +14,7 @@ from calos_telemetry.contract.events import UNMATCHED
 if TYPE_CHECKING:
     from calos_telemetry.contract.declaration import Declaration
     from calos_telemetry.sdk.install import Install
+    from calos_telemetry.sdk.report.ledger import Entry
     from calos_telemetry.sdk.telemetry import Telemetry
 
 FLUSHED, VERIFIED, FAILED = "flushed", "verified", "not-verified"
@@ -59,6 +60,7 @@ def overview(telemetry: Telemetry, base: str, done: str = "") -> str:
         install_id=escape(install.identity.install_id),
         policy=escape(_sentence(install.policy.store().reason)),
         notes="".join(_note(text) for text in (install.policy.note, install.policy.file.note, *telemetry.troubles())),
+        explained=_table(("", ""), [(_sentence(one.topic).rstrip("."), one.text) for one in install.explain()]),
         license=_license(telemetry),
         books=_books(install),
         features=_table(("Function", "Uses"), _cells(summary["featureUsage"], "feature", "count")),
@@ -136,12 +138,26 @@ def _sent(install: Install, base: str) -> dict[str, str]:
             "license check only" if entry.rows == 0 else f"{entry.rows:,} counts, {len(entry.body):,} bytes",
             _STATES.get(entry.state, entry.state),
             entry.digest[:_DIGITS],
-            entry.outcome or "",
+            _details(entry, install),
         )
         for entry in entries
     ]
     heads = ("No.", "Made (UTC)", "What", "What became of it", "Fingerprint", "Details")
-    return {"reports": _table(heads, rows), "proof": _proof(base) if entries else ""}
+    return {"reports": _table(heads, rows), "new": _new(install), "proof": _proof(base) if entries else ""}
+
+
+def _details(entry: Entry, install: Install) -> str:
+    until = install.verifier.waits_until(entry)
+    waits = f"to be read until {to_iso(until).replace('T', ' ').removesuffix('Z')}" if until else ""
+    return "; ".join(filter(None, (waits, entry.outcome)))
+
+
+def _new(install: Install) -> str:
+    """Return what this version can send that the last report could not hold; nothing where that is nothing."""
+    new = install.difference().new
+    rows = [(f"{entry.group}.{entry.name}", entry.what, entry.why) for entry in new]
+    table = _table(("Name", "What", "Why"), rows)
+    return f"<h3>What this version can send that the last report could not</h3>{table}" if new else ""
 
 
 def _proof(base: str) -> str:
