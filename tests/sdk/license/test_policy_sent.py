@@ -104,3 +104,15 @@ def test_every_counter_belongs_to_a_category() -> None:
     assert {counter.name for counter in COUNTERS} - ours == frozenset().union(*CATEGORIES.values())
     optional = {counter.name for counter in COUNTERS if not counter.required}
     assert optional <= OPTIONAL_FIELDS | {"choice", "slow_query"}
+
+
+def test_a_name_that_was_cut_off_does_not_leave(shop: Make) -> None:
+    """A pair of long names is cut to what a key holds; what is left of a withheld name stays here."""
+    install = shop()
+    first, second = "a" * 110, "okapi" + "b" * 110
+    for _ in range(3):
+        install.happen(request(feature=first, session="a" * 16), request(feature=second, session="a" * 16))
+    (install.settings.home / "policy.toml").write_text(f'[drop]\nfeatures = ["{second}"]')
+    install.restart()
+    assert install.verify().ok
+    assert b"okapi" not in sent(install)

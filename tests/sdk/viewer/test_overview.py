@@ -42,3 +42,21 @@ def test_a_file_of_declarations_that_cannot_be_used_is_shown(home: Path, tmp_pat
     file.write_text("[feature]\na = 'b'")
 
     assert "unknown table [feature]. Write [features]" in page_of(home, file=file)
+
+
+def test_the_policy_is_explained_on_the_page(home: Path) -> None:
+    """What is collected and sent, when, to whom, and what the operator's file takes away stand there in words."""
+    home.mkdir()
+    (home / "policy.toml").write_text('review_hours = 12\n[drop]\nfeatures = ["<okapi>"]\n')
+    page = page_of(home)
+    for text in ("features: &lt;okapi&gt;", "a report waits 12 hours to be read", "To whom", "license.calos.sh"):
+        assert text in page
+
+
+def test_a_broken_policy_file_is_shown(home: Path) -> None:
+    """The operator reads what to correct, and that as little as possible is kept until then."""
+    home.mkdir()
+    (home / "policy.toml").write_text("[drop]\nfeture = []")
+    page = page_of(home)
+    assert "did you mean" in page
+    assert "as little is kept and sent as the community tier allows" in page
