@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -98,21 +99,36 @@ def test_the_settings_do_not_show_the_password(tmp_path: Path) -> None:
     assert "hush" not in repr(settings)
 
 
+def documented_privileges() -> list[str]:
+    """Return the statements of the documentation, about roles that no other test has."""
+    page = (Path(__file__).parents[2] / "docs" / "postgresql.md").read_text()
+    chapter = page.split("## Least privileges")[1].split("\n## ")[0]
+    blocks = "".join(re.findall(r"```sql\n(.*?)```", chapter, re.DOTALL))
+    named = blocks.replace("calos_telemetry", "least_telemetry").replace("reader", "least_reader")
+    return [line.split("--")[0] for line in named.splitlines()]
+
+
 def test_the_documented_privileges_are_enough(postgres_url: str) -> None:
-    """A role that owns its schema and nothing else can migrate, write and read, and its own calls need no search path."""
+    """Typed before the first start, they let the owner migrate and write, and a reader read what is made then, no more."""
     with psycopg.connect(postgres_url, autocommit=True) as admin:
-        admin.execute("CREATE ROLE least_telemetry LOGIN PASSWORD 'password'")
-        admin.execute("CREATE SCHEMA least_telemetry AUTHORIZATION least_telemetry")
+        admin.execute("CREATE ROLE least_reader LOGIN")
+        for statement in documented_privileges():
+            admin.execute(statement.encode())
     url = postgres_url.replace("postgres@", "least_telemetry:password@")
     engine = open_postgres(url, TELEMETRY, INSTALL, schema="least_telemetry")
     assert note(engine, "stored") == 1
     engine.dispose()
     with psycopg.connect(url) as plain:
-        assert plain.execute("SELECT * FROM get_popular_features(10)").fetchall() == []
         assert plain.execute("SELECT * FROM cleanup_telemetry_data(90)").fetchall() == [(0, 0, 0)]
         assert plain.execute(
             "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
         ).fetchone() == (False,)
+    with psycopg.connect(postgres_url.replace("postgres@", "least_reader@")) as reader:
+        assert reader.execute("SELECT * FROM get_popular_features(10)").fetchall() == []
+        assert reader.execute("SELECT * FROM telemetry_daily").fetchall() == []
+        assert reader.execute("SELECT entry FROM telemetry_books").fetchall() == [("stored",)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("SELECT * FROM cleanup_telemetry_data(90)")
 
 
 def test_a_role_that_may_not_create_a_schema_is_told_so(postgres_url: str) -> None:
