@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from calos_telemetry.clock import day_of
 from calos_telemetry.store.bulk import insert_bulk
@@ -73,10 +73,12 @@ def known_ids(connection: Connection, keys: Sequence[tuple[int, str]]) -> set[st
     newest = connection.scalar(select(func.max(event_rows.c.created_at)))
     if newest is None or not keys or newest < min(at for at, _ in keys):
         return set()
+    wanted = {(at, bytes.fromhex(event_id)) for at, event_id in keys}
+    column = event_rows.c
     found: set[str] = set()
-    both = tuple_(event_rows.c.created_at, event_rows.c.event_id)
-    for some in _some([(at, bytes.fromhex(event_id)) for at, event_id in keys]):
-        found.update(id_.hex() for id_ in connection.scalars(select(event_rows.c.event_id).where(both.in_(some))))
+    for some in _some(sorted({at for at, _ in keys})):  # for pairs SQLite would read the whole table
+        rows = connection.execute(select(column.created_at, column.event_id).where(column.created_at.in_(some)))
+        found.update(bytes(id_).hex() for at, id_ in rows if (at, bytes(id_)) in wanted)
     return found
 
 

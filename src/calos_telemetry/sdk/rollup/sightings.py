@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Table, select, tuple_, update
+from sqlalchemy import Connection, Table, select, update
 
 from calos_telemetry.clock import MS_PER_DAY
 from calos_telemetry.contract.counters import COUNTERS
@@ -117,10 +117,12 @@ def _messages(connection: Connection, batch: Batch) -> dict[Subject, _Sighting]:
 
 
 def _known(connection: Connection, subjects: Iterable[Subject]) -> Iterator[tuple[Subject, Any]]:
-    for some in _some(subjects):
-        wanted = tuple_(sightings.c.kind, sightings.c.subject).in_(some)
-        for row in connection.execute(select(sightings).where(wanted)):
-            yield (row.kind, row.subject), row
+    for kind in (PATH, MESSAGE):
+        for some in _some(subject for one, subject in subjects if one == kind):
+            column = sightings.c
+            query = select(sightings).where(column.kind == kind, column.subject.in_(some))
+            for row in connection.execute(query):
+                yield (row.kind, row.subject), row
 
 
 def _join(sighting: _Sighting, before: Any) -> None:
