@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Engine, event
-from tests.conftest import Open
 
 from calos_telemetry.contract.events import ApiRequest, ErrorEvent, FeatureUsage, Performance
 from calos_telemetry.sdk.record.storing import store_events
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.store.database import writing
+from tests.conftest import Open
 
 from .conftest import INSTALL_ID
 
