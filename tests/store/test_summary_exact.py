@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, delete, event
+from sqlalchemy import Engine, delete, event, update
 from tests.conftest import ENGINES, Open, empty
 
 from calos_telemetry.clock import MS_PER_DAY, MS_PER_HOUR
@@ -20,7 +20,7 @@ from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.store.database import writing
 from calos_telemetry.store.retention import delete_old
 from calos_telemetry.store.summary import summarise
-from calos_telemetry.store.tables import event_rows
+from calos_telemetry.store.tables import event_parts, event_rows
 
 from .summary_oracle import Seen, summary_of
 
@@ -151,6 +151,20 @@ def test_whole_days_need_no_event(busy: Engine) -> None:
     with writing(busy) as connection:
         connection.execute(delete(event_rows))
     assert {**ask(busy, now, hours), "notes": []} == before
+
+
+def test_only_the_failures_of_a_window_are_looked_at(busy: Engine) -> None:
+    """Messages hardly repeat, so those of other days, as many as they are, must cost a summary nothing."""
+    failed = [
+        (at, ErrorEvent(category="database", name="E", message=f"order of {at}", stack="s"))
+        for at in (MIDNIGHT - 2 * MS_PER_DAY, MIDNIGHT + 3 * MS_PER_HOUR, MIDNIGHT + 4 * MS_PER_HOUR)
+    ]
+    keep(busy, failed, install_id=MINE)
+    unreadable = {"data": "no JSON: whoever reads it fails"}
+    with writing(busy) as connection:
+        old = (event_parts.c.event_type == "error") & (event_parts.c.used_on < MIDNIGHT // MS_PER_DAY)
+        assert connection.execute(update(event_parts).where(old).values(unreadable)).rowcount == 1
+    assert ask(busy, MIDNIGHT + 20 * MS_PER_HOUR, 19)["errors"] == [{"error_type": "database", "count": 2}]
 
 
 def test_what_was_cleaned_up_is_said(busy: Engine) -> None:

@@ -78,7 +78,7 @@ def _counted(connection: Connection, install_id: str, window: Window, parts: Par
         tally_events.add_measured(connection, parts, edge, tally)
     from_events = window.beside_days()
     for some in from_events:
-        tally_events.add_counts(connection, parts, some, tally)
+        tally_events.add_counts(connection, install_id, parts, some, tally)
     for day in tally_rollups.days_with_untimed(connection, install_id, widened(window.whole, MS_PER_DAY)):
         some = Range(max(day.start, window.whole.start), min(day.end, window.whole.end))
         in_whole_days = window.days.start <= day.start < window.days.end

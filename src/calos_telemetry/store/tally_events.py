@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,7 +20,8 @@ from calos_telemetry.contract.histogram import bucket_of
 from calos_telemetry.store.tables import event_parts, event_rows
 from calos_telemetry.store.tally import Operation, Range, Route, Tally, is_slow
 
-_REQUEST, _OPERATION = "api_request", "performance"
+_REQUEST, _OPERATION, _FAILURE = "api_request", "performance", "error"
+_LOOKUP = 400  # parts per query: SQLite allows 999 parameters where it is old
 _HOURS_PER_DAY = 24
 
 
@@ -40,17 +41,34 @@ Parts = Mapping[int, Part]
 
 
 def read_parts(connection: Connection, install_id: str) -> Parts:
-    """Return all parts of an install's events."""
+    """Return all parts of an install's events, but those of failures: these are as many as there were messages."""
+    return _read(connection, install_id, event_parts.c.event_type != _FAILURE)
+
+
+def _read_failures(connection: Connection, install_id: str, numbers: Iterable[int]) -> Parts:
+    """Return those of the parts with these numbers that are failures of the install."""
+    found: dict[int, Part] = {}
+    listed = sorted(numbers)
+    for start in range(0, len(listed), _LOOKUP):
+        some = event_parts.c.id.in_(listed[start : start + _LOOKUP])
+        found.update(_read(connection, install_id, some & (event_parts.c.event_type == _FAILURE)))
+    return found
+
+
+def _read(connection: Connection, install_id: str, those: ColumnElement[bool]) -> Parts:
     column = event_parts.c
-    query = select(column.id, column.event_type, column.data).where(column.install_id == install_id)
+    query = select(column.id, column.event_type, column.data).where(column.install_id == install_id, those)
     return {number: Part(kind, json.loads(data)) for number, kind, data in connection.execute(query)}
 
 
-def add_counts(connection: Connection, parts: Parts, some: Range, tally: Tally) -> None:
+def add_counts(connection: Connection, install_id: str, parts: Parts, some: Range, tally: Tally) -> None:
     """Add what is counted by the day only, of a part of a day."""
     row = event_rows.c
     query = select(row.part, row.client, func.count()).where(*_within(some)).group_by(row.part, row.client)
-    for number, client, count in connection.execute(query).all():
+    rows = connection.execute(query).all()
+    failures = _read_failures(connection, install_id, {number for number, _, _ in rows} - parts.keys())
+    parts = {**parts, **failures}
+    for number, client, count in rows:
         part = parts.get(number)
         if part is None:
             continue
@@ -63,7 +81,7 @@ def _count(part: Part, count: int, tally: Tally) -> None:
     fields = part.fields
     if part.event_type in (_REQUEST, "feature_usage") and fields.get("feature") is not None:
         tally.features[fields["feature"]] += count
-    elif part.event_type == "error":
+    elif part.event_type == _FAILURE:
         tally.errors[fields["category"]] += count
     elif part.event_type == _OPERATION and fields["metric"] == "transaction" and fields.get("success") is False:
         tally.failures[f"{fields.get('name', '')}:{fields.get('error') or 'other'}"] += count

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from calos_telemetry.contract.events import ApiRequest, ErrorEvent, FeatureUsage, Performance
+from calos_telemetry.contract.events import ApiRequest, ErrorEvent, Event, FeatureUsage, Performance
 from calos_telemetry.sdk.record.storing import store_events
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.store.database import writing
@@ -15,7 +15,7 @@ from tests.conftest import Open
 from .conftest import INSTALL_ID
 
 NOON = 1_764_072_000_000
-EVENTS = (
+EVENTS: tuple[Event, ...] = (
     ApiRequest("GET", "/guests/maria", 200, 7, session="00" * 8, user="11" * 8, country="DE", inferred=True),
     FeatureUsage(feature="pos", session="00" * 8),
     ErrorEvent(category="database", name="E", message="it broke", path="/guests/maria", inferred=True),
