@@ -19,6 +19,7 @@ check: .venv/ready
 bench: .venv-bench/ready .venv/ready
 	.venv-bench/bin/python benchmarks/obfuscation.py
 	.venv-bench/bin/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/license.py
 	$(BIN)/python benchmarks/store.py
 
 docs: .venv/ready

@@ -67,6 +67,11 @@ class PageDispatched(Page):
     pass
 
 
+def helped(_request: HttpRequest) -> HttpResponse:
+    """Let a guarded function without a request answer, as frameworks on top of Django do that have requests of their own."""
+    return enterprise(lambda: HttpResponse("served"))()
+
+
 def branded(request: HttpRequest) -> HttpResponse:
     return render(request, "page")
 
@@ -77,6 +82,7 @@ urlpatterns = [
     path("class", enterprise(Page.as_view())),
     path("class/async", enterprise(PageAsync.as_view())),
     path("dispatch", PageDispatched.as_view()),
+    path("helped", helped),
     path("page", branded),
 ]
 PATHS = ["/" + str(pattern.pattern) for pattern in urlpatterns]

@@ -160,7 +160,7 @@ def test_django_serves_or_refuses(tier: str, stack: str, tmp_path: Path, issuer:
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
     wanted = 200 if tier == "enterprise" else 403
-    for path in ("/sync", "/async", "/class", "/class/async", "/dispatch"):
+    for path in ("/sync", "/async", "/class", "/class/async", "/dispatch", "/helped"):
         assert answers[path]["status"] == wanted, (path, answers[path])
         assert answers[path]["headers"]["X-License-Tier"] == tier
         if wanted == 403:

@@ -41,7 +41,7 @@ def refuse_dependency(refusal: Refusal) -> NoReturn:
 
 def _django(refusal: Refusal, arguments: tuple[Any, ...]) -> Any:
     django = sys.modules.get("django.http")
-    if django is None or not any(isinstance(argument, django.HttpRequest) for argument in arguments):
+    if django is None or not _answers(django.HttpRequest, django.HttpRequest, arguments):
         return None
     return django.JsonResponse(refusal, status=_FORBIDDEN)
 
@@ -78,6 +78,6 @@ def _starlette(refusal: Refusal, arguments: tuple[Any, ...]) -> Any:
 
 
 def _answers(application: type, request: type, arguments: tuple[Any, ...]) -> bool:
-    """Say whether an ASGI framework answers: by the request it handed over, or by what it left in the scope."""
+    """Say whether a framework answers: by the request it handed over, or by what it or our middleware left behind."""
     holder = attached.get() or {}
     return isinstance(holder.get("app"), application) or any(isinstance(one, request) for one in arguments)

@@ -9,4 +9,5 @@ from typing import Any
 LICENSE = "calos.license"
 
 attached: ContextVar[Mapping[str, Any] | None] = ContextVar("calos_license", default=None)
-"""The ASGI scope or WSGI environ that holds the state under ``calos.license``; ``None`` outside any request."""
+"""What holds the state under ``calos.license``, and in ASGI and Django who answers under ``app``: the ASGI scope, the WSGI
+environ, in Django a dictionary of our own; ``None`` outside any request."""

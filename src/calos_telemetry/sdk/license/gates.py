@@ -72,10 +72,10 @@ class LicenseWsgiMiddleware:
             attached.reset(token)
 
 
-def _host(scope: Scope) -> bytes:
+def _host(scope: Scope) -> Any:
     for name, value in scope.get("headers", ()):
         if name == b"host":
-            return bytes(value)
+            return value
     return b""
 
 

@@ -22,7 +22,7 @@ class LicenseMiddleware(BothStacks):
     def answer(self, request: HttpRequest) -> HttpResponseBase:
         """Answer one request of a sync stack."""
         labels = self._attach(request)
-        token = attached.set(request.META)
+        token = attached.set(_holder(request, labels))
         try:
             response: HttpResponseBase = self.get_response(request)
         finally:
@@ -32,7 +32,7 @@ class LicenseMiddleware(BothStacks):
     async def answer_async(self, request: HttpRequest) -> HttpResponseBase:
         """Answer one request of an async stack."""
         labels = self._attach(request)
-        token = attached.set(request.META)
+        token = attached.set(_holder(request, labels))
         try:
             response: HttpResponseBase = await self.get_response(request)
         finally:
@@ -43,11 +43,16 @@ class LicenseMiddleware(BothStacks):
         try:
             meta = request.META
             labels = self._labeller.labels(meta.get("HTTP_HOST") or meta.get("SERVER_NAME", ""))
-            meta[LICENSE] = request.license = labels.state  # type: ignore[attr-defined]
+            request.license = labels.state  # type: ignore[attr-defined]
         except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
             self._labeller.swallow(error)
             return None
         return labels
+
+
+def _holder(request: HttpRequest, labels: Labels | None) -> dict[str, Any]:
+    """Return what an ASGI scope would hold: the state, and who answers."""
+    return {LICENSE: labels.state if labels is not None else None, "app": request}
 
 
 def _labelled(response: HttpResponseBase, labels: Labels | None) -> HttpResponseBase:
