@@ -179,6 +179,15 @@ def test_the_applications_message_is_not_changed() -> None:
     assert message["headers"] == ((b"x-own", b"1"),)
 
 
+def test_a_message_that_is_none_is_the_servers_to_refuse() -> None:
+    """What an application sends by mistake reaches the server as it is."""
+
+    async def odd(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"status": 200})
+
+    assert answer(gate(odd, Standing(PRO)), {"type": "http"}) == [{"status": 200}]
+
+
 def test_exceptions_of_the_application_pass() -> None:
     """An application that fails fails the same with the gate in front of it."""
 

@@ -82,7 +82,7 @@ def _host(scope: Scope) -> Any:
 def _labelling(send: Send, labels: tuple[tuple[bytes, bytes], ...]) -> Send:
     # Not a coroutine of its own: it hands back the server's, which saves a frame for each message.
     def labelling_send(message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.start":
+        if message.get("type") == "http.response.start":
             message = {**message, "headers": [*(message.get("headers") or ()), *labels]}
         return send(message)
 
