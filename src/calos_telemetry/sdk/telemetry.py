@@ -24,6 +24,7 @@ from calos_telemetry.sdk.declared import read_declarations
 from calos_telemetry.sdk.license.state import LicenseState, community
 from calos_telemetry.sdk.obfuscate.identifiers import Identifiers, load_secret
 from calos_telemetry.sdk.policy.decision import Policy
+from calos_telemetry.sdk.policy.watch import has_policy_file
 from calos_telemetry.sdk.record.books import ProcessBooks, books_of
 from calos_telemetry.sdk.record.countries import Countries
 from calos_telemetry.sdk.record.facts import RequestFacts
@@ -144,8 +145,7 @@ class Telemetry:
 
     def _proven_tier(self) -> Tier:
         """Return the tier the license key proves offline; asked at start only where it can switch something off."""
-        by_file = (self.settings.policy or self.settings.home / "policy.toml").exists()
-        if not (self.settings.telemetry_disabled or by_file):
+        if not (self.settings.telemetry_disabled or has_policy_file(self.settings)):
             return Tier.COMMUNITY
         from calos_telemetry.sdk.license.offline import proven_tier, read_license  # noqa: PLC0415 - loads cryptography
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from calos_telemetry.errors import SettingsError
 from calos_telemetry.sdk.policy.decision import Policy
 from calos_telemetry.sdk.policy.file import CATEGORIES, OPTIONAL_FIELDS, STRICTEST, read_policy_file
 from calos_telemetry.sdk.policy.restrictions import WITHHELD, Names, Restrictions
-from calos_telemetry.sdk.policy.watch import FilePolicy
+from calos_telemetry.sdk.policy.watch import FilePolicy, has_policy_file
 from calos_telemetry.settings import Settings
 
 REQUEST = ApiRequest(
@@ -165,6 +166,20 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     policy = FilePolicy(Settings(home=tmp_path, policy=tmp_path / "nowhere.toml"), Tier.COMMUNITY)
     everything = Names.of("*")
     assert policy.restrictions == Restrictions(fields=OPTIONAL_FIELDS, routes=everything, features=everything)
+
+
+def test_a_file_whose_directory_cannot_be_looked_into_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory that may not be entered is not taken for one without the file."""
+
+    def refuse(_path: Path) -> os.stat_result:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    settings = Settings(home=tmp_path)
+    assert has_policy_file(settings)
+    assert FilePolicy(settings, Tier.COMMUNITY).restrictions is not None
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -21,7 +21,7 @@ class FilePolicy:
 
     def __init__(self, settings: Settings, proven: Tier) -> None:
         """``proven`` is the tier that a license key proves offline; it decides whether whole categories may be dropped."""
-        self.path = settings.policy or settings.home / "policy.toml"
+        self.path = _path(settings)
         self.restrictions: Restrictions | None = None
         self.review_hours = settings.review_hours
         self.note: str | None = None
@@ -68,6 +68,15 @@ class FilePolicy:
         obeyed = said.restrictions if self.may_veto else replace(said.restrictions, categories=frozenset())
         self.restrictions, self.note = None if obeyed == Restrictions() else obeyed, note
         self.review_hours = max(said.review_hours, self._settings.review_hours)
+
+
+def has_policy_file(settings: Settings) -> bool:
+    """Whether there is a policy file, or one is named that should be there."""
+    return settings.policy is not None or _stamp(_path(settings)) is not None
+
+
+def _path(settings: Settings) -> Path:
+    return settings.policy or settings.home / "policy.toml"
 
 
 def _stamp(path: Path) -> object:
