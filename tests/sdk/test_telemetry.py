@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -332,3 +334,21 @@ def test_one_hook_for_all_forks(settings: Settings, monkeypatch: pytest.MonkeyPa
     telemetry = Telemetry(settings)
     assert telemetry.problem is None
     telemetry.close()
+
+
+FAILS_AND_ENDS = """
+import sys
+from pathlib import Path
+from calos_telemetry import Settings, Telemetry, track_error
+telemetry = Telemetry(Settings(home=Path(sys.argv[1]), public_host="shop.example.com"))
+assert not track_error(None, None)
+assert telemetry.books().dropped == {"failed": 1}
+"""
+
+
+def test_what_a_short_program_could_not_record_is_told(settings: Settings, made: Make) -> None:
+    """A program that ends before the first second is over leaves word of what it dropped, like one that goes on."""
+    subprocess.run([sys.executable, "-c", FAILS_AND_ENDS, str(settings.home)], check=True, timeout=60)
+    later = made(settings)
+    later.flush()
+    assert later.install.books().dropped == {"failed": 1}

@@ -64,10 +64,11 @@ _living: WeakSet[Pipeline] = WeakSet()
 
 @atexit.register
 def _write_down_at_exit() -> None:
-    """Write down the queries of a program that ends before they are due; a script may have nothing but queries."""
+    """Write down what a program that ends has only counted yet: a script may have nothing but queries, or failures."""
     for pipeline in tuple(_living):
         with suppress(Exception):
             pipeline.write_queries()
+            pipeline.spool.seal()
 
 
 class Pipeline:
