@@ -25,6 +25,7 @@ from weakref import WeakSet
 
 from calos_telemetry.errors import StoreError
 from calos_telemetry.forks import gate
+from calos_telemetry.sdk.record.directory import above_standard
 from calos_telemetry.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ LARGE_BYTES = 1_000_000
 
 _DEADLINE_SECONDS = 600.0
 _NICER = 10
-_FIRST_OF_OURS = 3
 _LOCK = "apart.lock"
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*(\.exe)?")
 _BEGIN = (
@@ -173,11 +173,7 @@ def _elected(home: Path) -> int | None:
 
     Raises ``OSError`` when the lock cannot be used.
     """
-    opened = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:  # of an application without standard streams it is one of their numbers, which are others in the process
-        lock = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _FIRST_OF_OURS)
-    finally:
-        os.close(opened)
+    lock = above_standard(os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

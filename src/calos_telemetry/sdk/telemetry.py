@@ -28,6 +28,7 @@ from calos_telemetry.sdk.policy.watch import has_policy_file
 from calos_telemetry.sdk.record.books import ProcessBooks, books_of
 from calos_telemetry.sdk.record.countries import Countries
 from calos_telemetry.sdk.record.facts import RequestFacts
+from calos_telemetry.sdk.record.mounts import warning_of
 from calos_telemetry.sdk.record.own_work import own_work
 from calos_telemetry.sdk.record.pipeline import Pipeline
 from calos_telemetry.sdk.record.spool import Spool
@@ -71,6 +72,7 @@ class Telemetry:
         self.settings = Settings.salvaged({})
         self.declarations = declarations
         self.declarations_problem: str | None = None
+        self.disk_warning: str | None = None
         self._features = features
         self._feature_tags = feature_tags
         self._install: Install | None = None
@@ -109,7 +111,8 @@ class Telemetry:
         identifiers = Identifiers(load_secret(home / "secret"))
         spool = Spool(ensure_directory(home / "spool"))
         policy = Policy(self.settings, self._proven_tier())
-        for note in filter(None, (policy.note, policy.file.note)):
+        self.disk_warning = warning_of(home)
+        for note in filter(None, (policy.note, policy.file.note, self.disk_warning)):
             _LOG.warning("%s", note)
         self._declare()
         countries = Countries(self.settings.geo_database, self.settings.country_header)
@@ -279,7 +282,8 @@ class Telemetry:
 
     def troubles(self) -> list[str]:
         """Return in words what does not work in this process; for the operator."""
-        found = [trouble for trouble in (self.problem, self.declarations_problem) if trouble is not None]
+        said = (self.problem, self.declarations_problem, self.disk_warning)
+        found = [trouble for trouble in said if trouble is not None]
         found += [f"telemetry failed {times} times: {kind}" for kind, times in sorted(self.failures.items())]
         return found + [
             f"it could not {what} ({times} times)" for what, times in sorted(self._schedule.failures.items())

@@ -172,6 +172,13 @@ MUTANTS = (
         "test_spool_faults.py::test_a_full_disk_is_asked_once_a_second",
     ),
     mistake(
+        "no quota",
+        "spool.py",
+        "            has_room = spool_directory.bytes_in(self.directory) + self._max_file <= self._max_total\n",
+        "            has_room = True\n",
+        "test_spool.py::test_the_quota_bounds_the_directory_and_counts",
+    ),
+    mistake(
         "a planted symlink followed",
         "directory.py",
         "os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW",
@@ -264,8 +271,8 @@ MUTANTS = (
     ),
     mistake_apart(
         "a lock with the number of a standard stream",
-        "fcntl.F_DUPFD_CLOEXEC, _FIRST_OF_OURS",
-        "fcntl.F_DUPFD_CLOEXEC, 0",
+        "lock = above_standard(os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))",
+        "lock = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)",
         "test_without_standard_streams_there_is_still_one_process",
     ),
     mistake_apart(

@@ -34,7 +34,7 @@ def create(directory: Path, file_id: bytes) -> tuple[int, str]:
     partial = path.with_suffix(PARTIAL_SUFFIX)
     fd = os.open(partial, _CREATE, 0o600)
     try:
-        fd = _above_standard(fd)
+        fd = above_standard(fd)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         header = frames.encode_header(file_id, time.time_ns(), os.getpid())
         if os.write(fd, header) != HEADER_SIZE:
@@ -142,7 +142,7 @@ def sync(directory: Path) -> None:
         os.close(fd)
 
 
-def _above_standard(fd: int) -> int:
+def above_standard(fd: int) -> int:
     """Move a descriptor out of the way of stdin, stdout and stderr: where those were closed, prints would end in it."""
     if fd >= _ABOVE_STANDARD:
         return fd
