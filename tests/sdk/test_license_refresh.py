@@ -60,3 +60,20 @@ def test_a_request_never_asks_the_disk(tmp_path: Path, issuer: FarSide, monkeypa
     assert [said(client) for _ in range(3)] == ["pro"] * 3
     assert asked == []
     telemetry.close()
+
+
+def test_where_telemetry_is_off_a_renewed_key_is_read_all_the_same(tmp_path: Path, issuer: FarSide) -> None:
+    """A home that cannot be used records nothing; its license is read again once a minute, beginning with the first request."""
+    (tmp_path / "home").write_text("not a directory")
+    key = tmp_path / "license.key"
+    key.write_text(issuer.issue(Tier.PRO).key)
+    telemetry, client = worker(tmp_path / "home", issuer, key)
+    assert telemetry.pipeline is None
+    assert said(client) == "pro"
+    assert telemetry._schedule._thread is not None
+    key.write_text(issuer.issue(Tier.ENTERPRISE).key)
+    (job,) = telemetry._schedule._jobs
+    job.work()
+    assert job.every <= 60
+    assert said(client) == "enterprise"
+    telemetry.close()

@@ -104,6 +104,7 @@ class Telemetry:
         kind = type(error).__name__
         self.problem = str(error) if isinstance(error, CalosTelemetryError) else f"{kind}: {error}"
         self.failures[kind] += 1
+        self._schedule = Schedule([Job("read the license again", _VERIFY_SECONDS, self._read_license_again)])
         _LOG.warning("telemetry is off and the application is not affected: %s", self.problem)
 
     def _wire(self) -> None:
@@ -171,9 +172,15 @@ class Telemetry:
     @property
     def license(self) -> LicenseState:
         """Return the license state that holds now; never waits for the database or the network."""
-        if self._license is None:
-            self._license = self._read_license()
-        return self._license
+        if self._license is not None:
+            return self._license
+        if self.pipeline is None:  # nothing will be recorded, which is what begins the background elsewhere
+            self._schedule.start()
+        return self._read_license_again()
+
+    def _read_license_again(self) -> LicenseState:
+        self._license = state = self._read_license()
+        return state
 
     def _read_license(self) -> LicenseState:
         try:
@@ -197,8 +204,7 @@ class Telemetry:
             from calos_telemetry.sdk.license.clearing import clear_lease  # noqa: PLC0415 - loads cryptography
 
         clear_lease(self.settings.home)
-        self._license = self._read_license()
-        return self._license
+        return self._read_license_again()
 
     def record(self, facts: RequestFacts) -> None:
         """Record an answered request.  Called by the middlewares, inside their boundary."""
@@ -342,7 +348,7 @@ class Telemetry:
             if self._works_here:
                 self.install.verify_if_due()
         finally:  # the license holds, whatever became of the telemetry
-            self._license = self._read_license()
+            self._read_license_again()
 
 
 _living: list[weakref.ref[Telemetry]] = []  # in the order they were made; each goes when its telemetry does
