@@ -160,6 +160,23 @@ def test_reports_wait_while_clickhouse_is_down(settings: ServerSettings, nodes: 
         assert min(stored(vendor, one.install_id)) > 0
 
 
+def test_a_server_starts_while_clickhouse_is_down(settings: ServerSettings, nodes: list[Node]) -> None:
+    """Licenses go first: the server starts, says that a report waits, and makes the tables once it can."""
+    nodes[0].kill()
+    try:
+        app = create_app(settings)
+        client, vendor = TestClient(app), app.state.vendor
+        one = Install(vendor=vendor, client=client)
+        assert one.verify(report()).telemetry.code == "ACCEPTED"
+        assert client.get("/status").json()["reports_waiting"] == 1
+    finally:
+        nodes[0].start()
+    assert mover_of(vendor).move() == 1
+    assert min(stored(vendor, one.install_id)) > 0
+    assert client.get("/status").json()["reports_waiting"] == 0
+    vendor.close()
+
+
 def test_erasure_reaches_clickhouse_and_what_waits(settings: ServerSettings) -> None:
     """The receipt counts the rows in both places; none comes back, and those of others stay."""
     with running(settings) as (client, vendor):
@@ -227,7 +244,7 @@ def test_the_running_server_moves_by_itself(settings: ServerSettings) -> None:
 
 def test_too_many_waiting_reports_are_sent_back(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ClickHouse away for long the outbox does not grow for ever: installs keep their reports."""
-    monkeypatch.setattr(outbox, "HOLDS", 1)
+    monkeypatch.setattr(outbox, "HOLDS", 2)
     with running(settings) as (client, vendor):
         one, two, three = (Install(vendor=vendor, client=client) for _ in range(3))
         assert [each.verify(report()).telemetry.code for each in (one, two, three)] == ["ACCEPTED", "ACCEPTED", "RETRY"]

@@ -27,10 +27,21 @@ def nodes(request: pytest.FixtureRequest) -> Iterator[list[Node]]:
     yield from started(request.param)
 
 
+def prepared(url: str) -> ClickHouse:
+    """Open a ClickHouse and bring its tables up to date."""
+    opened = open_clickhouse(url)
+    try:
+        opened.prepare()
+    except Exception:
+        opened.close()
+        raise
+    return opened
+
+
 @pytest.fixture
 def clickhouse(nodes: list[Node]) -> Iterator[ClickHouse]:
     """Return an empty ClickHouse whose parts are never merged behind the test's back."""
-    opened = open_clickhouse(fresh(nodes))
+    opened = prepared(fresh(nodes))
     yield opened
     opened.close()
 
@@ -128,7 +139,7 @@ def test_erasure_takes_every_row_of_one_install_from_the_disks(clickhouse: Click
 def test_opening_again_changes_nothing(clickhouse: ClickHouse, nodes: list[Node]) -> None:
     """Tables that are there stay with their rows."""
     clickhouse.insert(aggregates, rows(1, 1), "once")
-    again = open_clickhouse(url_of(nodes, clickhouse.address.database))
+    again = prepared(url_of(nodes, clickhouse.address.database))
     assert totals(again) == (20, 20)
     again.close()
 
@@ -139,7 +150,7 @@ def test_an_interrupted_migration_is_begun_again(clickhouse: ClickHouse, nodes: 
     clickhouse.insert(aggregates, rows(1, 1), "once")
     on_each(nodes, f"DROP VIEW {database}.telemetry_latency")
     on_each(nodes, f"TRUNCATE TABLE {database}.calos_version")
-    open_clickhouse(url_of(nodes, database)).close()
+    prepared(url_of(nodes, database)).close()
     with clickhouse.reader.connect() as connection:
         assert connection.execute(select(latency)).all() == []
     assert totals(clickhouse) == (20, 20)
@@ -150,14 +161,14 @@ def test_newer_tables_are_refused(clickhouse: ClickHouse, nodes: list[Node]) -> 
     database = clickhouse.address.database
     on_each(nodes, f"INSERT INTO {database}.calos_version VALUES ('telemetry', 99)")
     with pytest.raises(StoreError, match="newer version"):
-        open_clickhouse(url_of(nodes, database))
+        prepared(url_of(nodes, database))
 
 
 def test_a_wrong_password_is_said_without_it(nodes: list[Node]) -> None:
     """The sentence names the place and not the secret."""
     url = url_of(nodes, "calos").replace("default@", "default:hunter2@")
     with pytest.raises(StoreError, match="ClickHouse calos at") as raised:
-        open_clickhouse(url)
+        prepared(url)
     assert "hunter2" not in str(raised.value)
 
 
@@ -165,7 +176,7 @@ def test_an_unknown_cluster_is_refused(nodes: list[Node]) -> None:
     """A name that the servers do not know would give tables that nobody can read."""
     url = url_of(nodes[:1], "calos") + "?cluster=elsewhere"
     with pytest.raises(SettingsError, match="no cluster 'elsewhere'"):
-        open_clickhouse(url)
+        prepared(url)
 
 
 def test_half_a_cluster_is_refused(nodes: list[Node]) -> None:
@@ -173,7 +184,7 @@ def test_half_a_cluster_is_refused(nodes: list[Node]) -> None:
     if len(nodes) == 1:
         pytest.skip("one server has no halves")
     with pytest.raises(SettingsError, match="has 2 servers and the ClickHouse URL names 1"):
-        open_clickhouse(url_of(nodes[:1], "calos") + f"?cluster={CLUSTER}")
+        prepared(url_of(nodes[:1], "calos") + f"?cluster={CLUSTER}")
 
 
 def test_one_question_cannot_take_the_whole_memory(clickhouse: ClickHouse) -> None:

@@ -63,5 +63,10 @@ def status(request: Request) -> Response:
     """Say whether the server can work."""
     vendor: Vendor = request.app.state.vendor
     usable = vendor.store.usable()
-    content = {"status": "ok" if usable else "database unusable", "version": version("calos-telemetry")}
+    content: dict[str, object] = {
+        "status": "ok" if usable else "database unusable",
+        "version": version("calos-telemetry"),
+    }
+    if usable:
+        content["reports_waiting"] = vendor.store.waiting()
     return JSONResponse(content, status_code=200 if usable else 503)

@@ -8,6 +8,7 @@ learns nothing about the first.  On PostgreSQL they are two schemas, and any num
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from calos_telemetry.errors import StoreError
 from calos_telemetry.server.intake import outbox
 from calos_telemetry.server.intake.mover import Mover
 from calos_telemetry.settings import ServerSettings
@@ -24,6 +26,8 @@ from calos_telemetry.store.database import BUSY_SECONDS, open_database
 from calos_telemetry.store.migrate import LICENSES, TELEMETRY, VENDOR
 from calos_telemetry.store.upserts import keep_newest_of_all
 from calos_telemetry.store.vendor_tables import licenses, receipts
+
+_log = logging.getLogger(__name__)
 
 # A license answer is ready before its report is stored, and must not wait long for somebody who holds the telemetry.
 TELEMETRY_BUSY_SECONDS = 3.0
@@ -61,6 +65,10 @@ class VendorStore:
         with self.mover.alone():
             yield self.clickhouse.erase(install_id)
 
+    def waiting(self) -> int:
+        """Return how many reports wait for ClickHouse."""
+        return 0 if self.clickhouse is None else outbox.waiting(self.telemetry)
+
     def usable(self) -> bool:
         """Whether both databases answer."""
         try:
@@ -96,6 +104,10 @@ def open_store(settings: ServerSettings) -> VendorStore:
     if settings.telemetry_url is None:
         return store
     clickhouse = open_clickhouse(settings.telemetry_url)
+    try:
+        clickhouse.prepare()
+    except StoreError as error:  # licenses go first: the mover tries again, reports wait
+        _log.warning("%s", error)
     mover = Mover(telemetry, clickhouse, settings.home / "mover.lock")
     return replace(store, clickhouse=clickhouse, mover=mover)
 

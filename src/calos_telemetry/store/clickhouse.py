@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import URL, Engine, Table, create_engine
+from sqlalchemy.exc import NoSuchModuleError
 
 from calos_telemetry.errors import SettingsError, StoreError
 from calos_telemetry.store.clickhouse_address import Address, Host, parse_address
@@ -31,6 +32,8 @@ _READING: Final = {
     "max_bytes_before_external_sort": 1_000_000_000,
     "max_execution_time": 60,
 }
+# The server gives up before we do: what we believe to have failed must not arrive later, after an erasure.
+_INSERTING: Final = {"distributed_foreground_insert": 1, "max_execution_time": 45}
 _TIMEOUTS: Final[dict[str, Any]] = {"connect_timeout": 10, "send_receive_timeout": 60}
 _NEEDS = "a ClickHouse URL needs a driver: pip install 'calos-telemetry[clickhouse]'"
 _VERSION_TABLE = "calos_version"
@@ -43,6 +46,13 @@ class ClickHouse:
     address: Address
     reader: Engine = field(repr=False)
 
+    def prepare(self) -> None:
+        """Bring the tables up to date.  Raises :class:`SettingsError` and :class:`StoreError`."""
+        for host in _told(self.address):
+            with _client(self.address, host, inside=False) as client:
+                _check_cluster(client, self.address)
+                _migrate(client, self.address)
+
     def insert(self, table: Table, rows: Sequence[Mapping[str, Any]], token: str) -> None:
         """Insert rows; the same ``token`` again adds nothing, and neither does a revision that is there already.
 
@@ -51,7 +61,7 @@ class ClickHouse:
         if not rows:
             return
         names = [column.name for column in table.columns]
-        settings = {"insert_deduplication_token": token, "distributed_foreground_insert": 1}
+        settings = {"insert_deduplication_token": token, **_INSERTING}
         columns = [[row[name] for row in rows] for name in names]
         with _client(self.address, self.address.hosts[0]) as client:
             client.insert(table.name, columns, column_names=names, column_oriented=True, settings=settings)
@@ -78,15 +88,11 @@ class ClickHouse:
 
 
 def open_clickhouse(url: str) -> ClickHouse:
-    """Open the ClickHouse at ``url`` and bring its tables up to date.
+    """Return the ClickHouse at ``url``, without asking it anything yet.
 
-    Raises :class:`SettingsError` for a URL that cannot be used and :class:`StoreError` when a server cannot.
+    Raises :class:`SettingsError` for a URL that cannot be used.
     """
     address = parse_address(url)
-    for host in _told(address):
-        with _client(address, host, inside=False) as client:
-            _check_cluster(client, address)
-            _migrate(client, address)
     return ClickHouse(address, _reader(address))
 
 
@@ -137,17 +143,18 @@ def _reader(address: Address) -> Engine:
         database=address.database,
     )
     options = {"secure": address.secure, **_TIMEOUTS, **_READING}
-    return create_engine(url, connect_args=options, pool_pre_ping=True)
+    try:
+        return create_engine(url, connect_args=options, pool_pre_ping=True)
+    except (ModuleNotFoundError, NoSuchModuleError):
+        raise SettingsError(_NEEDS) from None
 
 
 @contextmanager
 def _client(address: Address, host: Host, *, inside: bool = True) -> Iterator[Any]:
     """Yield a client (``inside`` the database), and raise whatever its server or the network says as a :class:`StoreError`."""
-    try:
-        from clickhouse_connect import get_client  # noqa: PLC0415 - only where it is used
-        from clickhouse_connect.driver.exceptions import ClickHouseError  # noqa: PLC0415
-    except ModuleNotFoundError:
-        raise SettingsError(_NEEDS) from None
+    from clickhouse_connect import get_client  # noqa: PLC0415 - an extra, and there: the reader was made with it
+    from clickhouse_connect.driver.exceptions import ClickHouseError  # noqa: PLC0415
+
     try:
         client = get_client(
             host=host.name,

@@ -113,6 +113,7 @@ def on_clickhouse(_directory: Path, servers: int = 1) -> Iterator[Fleet]:
     """Fill ClickHouse with many small inserts, so that most revisions are in parts that were never merged."""
     for nodes in started(servers):
         clickhouse, written = open_clickhouse(fresh(nodes)), made_up()
+        clickhouse.prepare()
         for table, rows in written.items():
             for number in range(7):
                 clickhouse.insert(table, rows[number::7], f"{table.name}-{number}")

@@ -39,6 +39,7 @@ class Mover:
         self._books = books
         self._clickhouse = clickhouse
         self._lock = lock
+        self._prepared = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="calos-mover", daemon=True)
 
@@ -55,6 +56,9 @@ class Mover:
     def move(self) -> int:
         """Move one batch and return how many reports it had.  Raises :class:`StoreError`; then nothing is removed."""
         with self.alone():
+            if not self._prepared:
+                self._clickhouse.prepare()
+                self._prepared = True
             batch = outbox.oldest(self._books, REPORTS_PER_INSERT)
             if batch:
                 token = _token(batch)
