@@ -13,7 +13,7 @@ from sqlalchemy import Engine, func, select
 from calos_telemetry import clock
 from calos_telemetry.cli.main import main
 from calos_telemetry.clock import MS_PER_DAY, MS_PER_HOUR, now_ms
-from calos_telemetry.contract.events import FeatureUsage
+from calos_telemetry.contract.events import ApiRequest, ErrorEvent, Event, FeatureUsage
 from calos_telemetry.errors import StoreError
 from calos_telemetry.sdk.install import Install
 from calos_telemetry.sdk.record import upkeep as module
@@ -23,6 +23,7 @@ from calos_telemetry.sdk.record.upkeep import Upkeep
 from calos_telemetry.sdk.rollup.batch import Stored
 from calos_telemetry.settings import Settings
 from calos_telemetry.store.database import writing
+from calos_telemetry.store.install_tables import sightings
 from calos_telemetry.store.retention import Cleaned
 from calos_telemetry.store.tables import aggregates, event_rows
 
@@ -62,6 +63,23 @@ def store(engine: Engine, *moments: int) -> None:
 def left(engine: Engine) -> int:
     with engine.connect() as connection:
         return connection.scalar(select(func.count()).select_from(event_rows)) or 0
+
+
+def test_templates_that_no_row_holds_are_forgotten(engine: Engine, upkeep: Upkeep) -> None:
+    """A site's old pages do not pile up; whether a template is rare stays known as long as any row could tell it."""
+    old = NOW - 100 * MS_PER_DAY
+    quick, slow, today = (
+        ApiRequest("GET", path, 200, duration_us, inferred=True)
+        for path, duration_us in (("/old/page", 5), ("/old/slow", 2_000_000), ("/new/page", None))
+    )
+    failed = ErrorEvent(category="other", name="E", path="/old/failed", inferred=True)
+    seen: list[tuple[int, Event]] = [(old, quick), (old, slow), (old, failed), (NOW, today)]
+    with writing(engine) as connection:
+        store_events(connection, INSTALL_ID, [Stored(f"{n:032x}", moment, one) for n, (moment, one) in enumerate(seen)])
+    upkeep.clean()
+    with engine.connect() as connection:
+        known = connection.scalars(select(sightings.c.subject).order_by(sightings.c.subject)).all()
+    assert known == ["/new/page", "/old/failed", "/old/slow"]
 
 
 def test_it_happens_once_a_night(engine: Engine, upkeep: Upkeep) -> None:

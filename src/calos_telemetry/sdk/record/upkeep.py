@@ -14,6 +14,7 @@ from calos_telemetry.clock import MS_PER_DAY, MS_PER_HOUR, date_of, now_ms
 from calos_telemetry.errors import StoreError
 from calos_telemetry.sdk.record.spool import DrainLock
 from calos_telemetry.sdk.record.storing import next_revision
+from calos_telemetry.sdk.rollup.sightings import forget_unused
 from calos_telemetry.store.database import writing
 from calos_telemetry.store.install_tables import upkeep
 from calos_telemetry.store.old_reports import drop_old_reports
@@ -93,10 +94,12 @@ class Upkeep:
             return connection.scalar(select(upkeep.c.done_at).where(upkeep.c.job == _JOB))
 
     def _clean(self, now: int, days: int) -> Cleaned:
-        done = delete_old(self._engine, first_kept(now, days))
+        first = first_kept(now, days)
+        done = delete_old(self._engine, first)
         drop_old_reports(self._engine, now)
         give_space_back(self._engine)
         with writing(self._engine) as connection:
+            forget_unused(connection, first)
             self._note(connection, now)
             self._note_size(connection, now)
         return done

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, delete, select, update
 
 from calos_telemetry.clock import MS_PER_DAY
 from calos_telemetry.contract.counters import COUNTERS
@@ -23,7 +23,7 @@ from calos_telemetry.store.install_tables import sightings
 from calos_telemetry.store.tables import aggregates, errors, performance
 from calos_telemetry.store.upserts import How, add_up
 
-__all__ = ["COMMON", "FROM_THE_START", "MESSAGE", "PATH", "TEMPLATE_COUNTERS", "roll_up"]
+__all__ = ["COMMON", "FROM_THE_START", "MESSAGE", "PATH", "TEMPLATE_COUNTERS", "forget_unused", "roll_up"]
 
 COMMON = 3
 """From so many sightings on, and so many users where users are known, a text is nobody's own."""
@@ -85,6 +85,18 @@ def roll_up(connection: Connection, batch: Batch) -> None:
     add_up(connection, sightings, rows, _HOW)
     _mark_changed(connection, batch, newly_common)
     _forget_users(connection, batch)
+
+
+def forget_unused(connection: Connection, before: int) -> None:
+    """Forget templates last noted ``before`` (unix ms) that no row holds any more; such a one that comes again is rare."""
+    keyed = aggregates.c.counter.in_(TEMPLATE_COUNTERS)
+    held = (
+        select(performance.c.path),
+        select(errors.c.path).where(errors.c.path.is_not(None)),
+        select(aggregates.c.key).where(keyed),
+    )
+    unused = (sightings.c.subject.not_in(rows) for rows in held)
+    connection.execute(delete(sightings).where(sightings.c.kind == PATH, sightings.c.seen_at < before, *unused))
 
 
 def _paths(batch: Batch) -> dict[Subject, _Sighting]:
