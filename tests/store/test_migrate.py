@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -250,3 +252,19 @@ def test_a_link_is_not_followed(path: Path) -> None:
     path.symlink_to("target")
     with pytest.raises(StoreError, match="cannot be opened"):
         open_sqlite(path, TELEMETRY)
+
+
+def test_databases_made_at_the_same_time_do_not_mix(tmp_path: Path) -> None:
+    """Two applications in one process (a test suite, a mounted one) begin their databases in threads of their own."""
+    together = threading.Barrier(6)
+
+    def begin(number: int) -> list[object]:
+        together.wait()
+        engine = open_sqlite(tmp_path / f"{number}.db", TELEMETRY, INSTALL)
+        try:
+            return differences(engine, (TELEMETRY, INSTALL))
+        finally:
+            engine.dispose()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(begin, range(6))) == [[]] * 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from calos_telemetry.store.tables import telemetry
 from calos_telemetry.store.transactions import writing
 from calos_telemetry.store.vendor_tables import licenses_database, vendor
 
+_one_at_a_time = threading.Lock()  # Alembic knows the database it is at in this process by globals
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -56,7 +58,7 @@ def migrate(engine: Engine, schema: Schema, *, exclusive: Exclusive) -> None:
     config = _config(schema)
     if current_version(engine, schema) == ScriptDirectory.from_config(config).get_current_head():
         return
-    with exclusive(), writing(engine) as connection:
+    with _one_at_a_time, exclusive(), writing(engine) as connection:
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")
