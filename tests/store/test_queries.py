@@ -94,20 +94,31 @@ def test_the_documented_calls_work_verbatim(filled: Engine) -> None:
     with filled.connect() as connection:
         summary = connection.execute(text("SELECT * FROM get_telemetry_summary('install_123', 7)")).mappings().all()
         popular = connection.execute(text("SELECT * FROM get_popular_features(10)")).mappings().all()
-        trend = connection.execute(text(TREND)).all()
+        trend = connection.execute(text(documented_trend())).all()
     assert [dict(row) for row in summary] == SUMMARY
     assert [dict(row) for row in popular] == POPULAR
     assert [(row.error_type, row.distinct_errors, row.occurrences) for row in trend] == [("database", 1, 1)]
 
 
-TREND = """
-SELECT to_timestamp(last_seen_at / 1000)::date AS date, type AS error_type, count(*) AS distinct_errors,
-       sum(occurrence_count) AS occurrences
-FROM telemetry_errors
-WHERE last_seen_at > extract(epoch FROM now() - interval '30 days') * 1000
-GROUP BY 1, 2
-ORDER BY 1 DESC, 4 DESC
-"""
+def documented_trend() -> str:
+    """Return the last statement of docs/postgresql.md."""
+    return (
+        (Path(__file__).parents[2] / "docs/postgresql.md")
+        .read_text()
+        .split("```sql\n")[-1]
+        .split("```")[0]
+        .split("\n\n")[1]
+    )
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+@pytest.mark.parametrize("install_engine", ["postgresql"], indirect=True)
+def test_the_documented_trend_has_days_of_utc(filled: Engine, zone: str) -> None:
+    """At any moment it is another day in one of the two zones; whoever lives there sees the days of the command line."""
+    with filled.connect() as connection:
+        connection.execute(text(f"SET LOCAL TIME ZONE '{zone}'"))
+        days = [str(row.date) for row in connection.execute(text(documented_trend()))]
+        assert days == [row["date"] for row in error_trend(connection, 30, now_ms())] != []
 
 
 @pytest.mark.parametrize("install_engine", ["sqlite"], indirect=True)

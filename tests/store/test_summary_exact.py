@@ -141,7 +141,21 @@ def test_whole_hours_stay_exact_of_a_thinned_day(kind: str, open_on: Open) -> No
     assert sample["totalEvents"] < complete["totalEvents"]
     assert complete["notes"] == []
     (note,) = sample["notes"]
-    assert re.match(r"\d+ of 2928 events are kept of days under heavy load that lie in the window in part: ", note)
+    assert re.match(r"\d+ of 2928 events are kept of days under heavy load: features, failures and countries", note)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_requests_without_a_duration_are_counted_from_the_sample_of_a_thinned_day(kind: str, open_on: Open) -> None:
+    """Of an access log's busy day the totals stay exact, the routes are those of the lines kept, and a note says so."""
+    engine = open_on(kind)
+    lines = [(MIDNIGHT + n * 60_000, ApiRequest("GET", "/a", 200, None)) for n in range(1_000)]
+    keep(engine, lines, budget=100)
+    found = ask(engine, MIDNIGHT + MS_PER_DAY - 1, 24)
+    (note,) = found["notes"]
+    kept = int(note.split(" of 1000 events are kept")[0])
+    assert (found["totalRequests"], found["statusClasses"]) == (1_000, {"2xx": 1_000})
+    assert [row["count"] for row in found["routes"]] == [kept]
+    assert "requests without a duration are counted from those" in note
 
 
 def test_whole_days_need_no_event(busy: Engine) -> None:

@@ -95,10 +95,9 @@ def _thinned(connection: Connection, install_id: str, from_events: Iterable[Rang
     kept, thinned = counted["kept_events"], counted["thinned_events"]
     if not thinned:
         return []
-    sample = f"{kept} of {kept + thinned} events are kept of days under heavy load that lie in the window in part"
-    return [
-        f"{sample}: their features, failures and countries, and all of the first and last hour, are counted from those"
-    ]
+    sample = f"{kept} of {kept + thinned} events are kept of days under heavy load"
+    parts = "features, failures and countries of a part of such a day, its first and last hour in the window"
+    return [f"{sample}: {parts}, and requests without a duration are counted from those"]
 
 
 def _old(connection: Connection, install_id: str, window: Window) -> list[str]:
