@@ -104,6 +104,25 @@ def test_many_small_files_take_one_transaction(spool: Spool, engine: Engine) -> 
     assert spool_files(spool.directory) == []
 
 
+@pytest.mark.parametrize("at_once", [1, 3, 4, 7, 100])
+def test_loads_may_begin_and_end_anywhere_in_files(
+    spool: Spool, engine: Engine, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Wherever transactions cut through the files of the dead and the living, each event is stored once; dead files go."""
+    monkeypatch.setattr(drain_module, "EVENTS_PER_TRANSACTION", at_once)
+    for number in (4, 0, 1, 5, 3):
+        use(spool, number)
+        spool.seal()
+    use(spool, 6)
+    assert a_drain(spool, engine).run().events == 19
+    (living,) = spool_files(spool.directory)
+    use(spool, 2)
+    assert a_drain(spool, engine).run().events == 2
+    assert total(engine) == (21, 21, 21, 21)
+    assert spool_files(spool.directory) == [living]
+    assert entry(engine, f"dropped:{frames.TORN}") == 0
+
+
 def test_a_file_that_cannot_be_read_does_not_hold_up_those_before_it(
     spool: Spool, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
