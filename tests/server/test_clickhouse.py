@@ -24,7 +24,7 @@ from calos_telemetry.contract.receipt import SignedReceipt
 from calos_telemetry.errors import StoreError
 from calos_telemetry.server import keys
 from calos_telemetry.server.app import create_app
-from calos_telemetry.server.intake import outbox
+from calos_telemetry.server.intake import mover, outbox
 from calos_telemetry.server.intake.mover import Mover
 from calos_telemetry.server.vendor import Vendor
 from calos_telemetry.settings import ServerSettings
@@ -240,6 +240,17 @@ def test_the_running_server_moves_by_itself(settings: ServerSettings) -> None:
             one.verify(report())
             assert arrived.wait(30)
             assert min(stored(vendor, one.install_id)) > 0
+
+
+def test_an_insert_has_an_end(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows the reports have, so many are unpacked at a time; a single larger report goes alone."""
+    with running(settings) as (client, vendor):
+        for _ in range(3):
+            Install(vendor=vendor, client=client).verify(report())
+        monkeypatch.setattr(mover, "ROWS_PER_INSERT", 2 * ROWS)
+        assert mover_of(vendor).move() == 2
+        monkeypatch.setattr(mover, "ROWS_PER_INSERT", 1)
+        assert [mover_of(vendor).move() for _ in range(2)] == [1, 0]
 
 
 def test_too_many_waiting_reports_are_sent_back(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ outbox = Table(
     vendor,
     Column("id", Integer, primary_key=True, autoincrement=True, comment="in the order of arrival"),
     Column("install_id", String(32), nullable=False),
+    Column("size", Integer, nullable=False, comment="rows in the report"),
     Column("rows", LargeBinary, nullable=False, comment="table → rows of one report, as deflated JSON"),
 )
 """Reports that have their receipt and are not in ClickHouse yet."""

@@ -26,6 +26,7 @@ from calos_telemetry.store.migrate import file_lock
 from calos_telemetry.store.transactions import lock_number
 
 REPORTS_PER_INSERT = 500
+ROWS_PER_INSERT = 100_000  # some 100 MB of memory
 _EVERY_SECONDS = 1.0  # reports that come within it travel together
 _LONGEST_WAIT_SECONDS = 60.0
 _STOP_SECONDS = 65.0  # an insert that is on its way is waited for
@@ -59,7 +60,7 @@ class Mover:
             if not self._prepared:
                 self._clickhouse.prepare()
                 self._prepared = True
-            batch = outbox.oldest(self._books, REPORTS_PER_INSERT)
+            batch = outbox.oldest(self._books, REPORTS_PER_INSERT, ROWS_PER_INSERT)
             if batch:
                 token = _token(batch)
                 for table, rows in _merged(report.rows() for report in batch).items():
@@ -76,7 +77,7 @@ class Mover:
         while not self._stopping.wait(wait):
             try:
                 while self.move() == REPORTS_PER_INSERT and not self._stopping.is_set():
-                    pass
+                    pass  # fewer wait for company: many small inserts are what ClickHouse bears least
                 wait = _EVERY_SECONDS
             except (CalosTelemetryError, SQLAlchemyError, OSError) as error:
                 wait = min(2 * wait, _LONGEST_WAIT_SECONDS)

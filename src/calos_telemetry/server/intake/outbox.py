@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -48,14 +49,18 @@ def put(connection: Connection, rows: Rows) -> None:
         raise StoreError(f"{HOLDS} reports wait for ClickHouse: see why it does not take them")
     install_id = next(row["install_id"] for each in named.values() for row in each)
     packed = zlib.compress(msgspec.json.encode(named))
-    connection.execute(insert(outbox).values(install_id=install_id, rows=packed))
+    connection.execute(insert(outbox).values(install_id=install_id, size=sum(map(len, named.values())), rows=packed))
 
 
-def oldest(engine: Engine, limit: int) -> list[Waiting]:
-    """Return the reports that have waited longest."""
-    query = _waiting.order_by(outbox.c.id).limit(limit)
+def oldest(engine: Engine, reports: int, rows: int) -> list[Waiting]:
+    """Return the reports that have waited longest: at most so many, with at most so many rows, but one in any case."""
+    sizes = select(outbox.c.id, outbox.c.size).order_by(outbox.c.id).limit(reports)
     with engine.connect() as connection:
-        return [Waiting(number, bytes(packed)) for number, packed in connection.execute(query)]
+        found = connection.execute(sizes).all()
+        reached = accumulate(size for _, size in found)
+        some = [number for (number, _), total in zip(found, reached, strict=True) if total <= rows]
+        chosen = _waiting.where(outbox.c.id.in_(some or [number for number, _ in found[:1]])).order_by(outbox.c.id)
+        return [Waiting(number, bytes(packed)) for number, packed in connection.execute(chosen)]
 
 
 def remove(engine: Engine, reports: Sequence[Waiting]) -> None:

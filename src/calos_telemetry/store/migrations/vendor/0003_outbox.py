@@ -15,6 +15,7 @@ def upgrade() -> None:
         "outbox",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False, comment="in the order of arrival"),
         sa.Column("install_id", sa.String(length=32), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False, comment="rows in the report"),
         sa.Column("rows", sa.LargeBinary(), nullable=False, comment="table → rows of one report, as deflated JSON"),
         sa.PrimaryKeyConstraint("id"),
     )
