@@ -51,6 +51,7 @@ from calos_telemetry.store.tables import event_rows, events
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "store.md"
 INSTALL_ID = "ab" * 16
 ROUTES = 60
+PER_SESSION = 10
 FEATURES, FAILURES, ANSWERED = 0.05, 0.01, 0.93
 DAYS = 90
 PLAIN = "(event_id TEXT PRIMARY KEY, install_id TEXT, event_type TEXT, event_data TEXT, created_at BIGINT)"
@@ -60,11 +61,15 @@ Seen = Sequence[tuple[int, Event]]
 
 
 def traffic(number: int, start: int, length_ms: int) -> Iterator[tuple[int, Event]]:
-    """Yield events of a busy shop: 60 routes, few of them busy, 400 users, a feature in twenty, a failure in a hundred."""
+    """Yield events of a busy shop: 60 routes, few of them busy, 400 users with ten requests a session, most of which ask
+    the database; a feature in twenty, a failure in a hundred."""
     users = [f"{_CHANCE.getrandbits(64):016x}" for _ in range(400)]
     sessions = {user: f"{_CHANCE.getrandbits(64):016x}" for user in users}
     for n in range(number):
         at, user = start + n * length_ms // number, _CHANCE.choice(users)
+        if _CHANCE.random() < 1 / PER_SESSION:
+            sessions[user] = f"{_CHANCE.getrandbits(64):016x}"
+        queries = _CHANCE.randrange(5)
         route, kind = min(int(_CHANCE.paretovariate(0.7)) - 1, ROUTES - 1), _CHANCE.random()
         if kind < FEATURES:
             yield at, FeatureUsage(feature=f"feature_{route % 12}", user=user, session=sessions[user])
@@ -89,6 +94,8 @@ def traffic(number: int, start: int, length_ms: int) -> Iterator[tuple[int, Even
                     browser=_CHANCE.choice(("Chrome", "Firefox", "Safari")),
                     os=_CHANCE.choice(("Windows", "macOS", "Android")),
                     country=_CHANCE.choice(("DE", "FR", "US")),
+                    database_us=queries * _CHANCE.randrange(200, 4_000),
+                    database_queries=queries,
                 ),
             )
 

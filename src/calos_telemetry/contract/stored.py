@@ -56,6 +56,8 @@ class StoredRow(msgspec.Struct, frozen=True, kw_only=True):
     duration_us: Annotated[Count, declared("elapsed time in µs", "shows what is slow")] | None
     request_bytes: Annotated[Count, declared("size of the request body in bytes", "plans bandwidth")] | None
     response_bytes: Annotated[Count, declared("size of the response body in bytes", "plans bandwidth")] | None
+    database_us: Annotated[Count, declared("time spent in the database in µs", "shows where time goes")] | None
+    database_queries: Annotated[Count, declared("number of database queries", "shows where time goes")] | None
     session_hash: Annotated[bytes, declared("keyed hash of the session", "tells sessions apart", _PSEUDONYMOUS)] | None
     user_hash: Annotated[bytes, declared("keyed hash of the user", "counts active users", _PSEUDONYMOUS)] | None
     rest: Annotated[str, declared("the other fields that only it has, as JSON", "keeps the event whole")] | None

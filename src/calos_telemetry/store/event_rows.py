@@ -14,12 +14,12 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from calos_telemetry.clock import day_of
 from calos_telemetry.store.bulk import insert_bulk
-from calos_telemetry.store.event_shapes import Part, take_apart
+from calos_telemetry.store.event_shapes import Number, Part, take_apart
 from calos_telemetry.store.tables import event_parts, event_rows
 
 _LOOKUP = 400  # rows per query: SQLite allows 999 parameters where it is old
 
-Row = tuple[int, bytes, int, int | None, int | None, int | None, int | None, bytes | None, bytes | None, str | None]
+Row = tuple[int, bytes, int, Number, Number, Number, Number, Number, Number, bytes | None, bytes | None, str | None]
 """When (unix ms), id, numbers of the part and of the client, and ``event_shapes.Columns``: the columns of the table."""
 
 

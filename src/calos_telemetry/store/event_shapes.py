@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 CLIENT = "client"
-_NUMBERS = frozenset({"duration_us", "request_bytes", "response_bytes"})
-_HASHES = frozenset({"session", "user"})
-_COLUMNS = {"duration_us": 0, "request_bytes": 1, "response_bytes": 2, "session": 3, "user": 4}
+_NUMBERS = ("duration_us", "request_bytes", "response_bytes", "database_us", "database_queries")
+_HASHES = ("session", "user")
+_COLUMNS = {name: place for place, name in enumerate((*_NUMBERS, *_HASHES))}
 _OF_CLIENT = frozenset({"browser", "os", "country"})
 _CLOSED_NUMBERS = frozenset({"status"})
 _HASH = re.compile(r"[0-9a-f]{16}")
@@ -24,8 +24,10 @@ _to_json = msgspec.json.Encoder().encode
 Part = tuple[str, str]
 """What events have in common: the type of the event (or ``client``), and the JSON."""
 
-Columns = tuple[int | None, int | None, int | None, bytes | None, bytes | None, str | None]
-"""What an event has of its own: duration in µs, bytes in and out, hash of the session, of the user, the rest as JSON."""
+Number = int | None
+Columns = tuple[Number, Number, Number, Number, Number, bytes | None, bytes | None, str | None]
+"""What an event has of its own: duration in µs, bytes in and out, time in the database (µs) and queries, hash of the
+session and of the user, the rest as JSON."""
 
 
 class Pieces(NamedTuple):
@@ -56,8 +58,8 @@ def take_apart(event_type: str, fields: Mapping[str, Any]) -> Pieces:
             rest[name] = value
         else:
             part[name] = value
-    duration, size_in, size_out, session, user = columns
-    own = (duration, size_in, size_out, session, user, _text(rest) if rest else None)
+    duration, size_in, size_out, database, queries, session, user = columns
+    own = (duration, size_in, size_out, database, queries, session, user, _text(rest) if rest else None)
     return Pieces((event_type, _text(part)), (CLIENT, _text(client)) if client else None, own)
 
 

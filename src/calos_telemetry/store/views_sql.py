@@ -12,6 +12,7 @@ SELECT lower(hex(e.event_id)) AS event_id, p.install_id, p.event_type,
     json_patch(p.data, coalesce(c.data, '{}')),
     json_patch(coalesce(e.rest, '{}'), json_object(
       'duration_us', e.duration_us, 'request_bytes', e.request_bytes, 'response_bytes', e.response_bytes,
+      'database_us', e.database_us, 'database_queries', e.database_queries,
       'user', nullif(lower(hex(e.user_hash)), ''), 'session', nullif(lower(hex(e.session_hash)), '')))
   ) AS event_data,
   e.created_at
@@ -26,6 +27,7 @@ SELECT encode(e.event_id, 'hex') AS event_id, p.install_id, p.event_type,
   (p.data::jsonb || coalesce(c.data, '{}')::jsonb || coalesce(e.rest, '{}')::jsonb || jsonb_strip_nulls(
     jsonb_build_object(
       'duration_us', e.duration_us, 'request_bytes', e.request_bytes, 'response_bytes', e.response_bytes,
+      'database_us', e.database_us, 'database_queries', e.database_queries,
       'user', encode(e.user_hash, 'hex'), 'session', encode(e.session_hash, 'hex'))))::text AS event_data,
   e.created_at
 FROM telemetry_event_rows AS e

@@ -47,9 +47,11 @@ def _write_requests(connection: Connection, batch: Batch) -> None:
                 request.duration_us,
                 request.request_bytes or None,
                 request.response_bytes or None,
+                request.database_us or None,
+                request.database_queries or None,
                 bytes_of[request.session],
                 bytes_of[request.user],
-                _rest(request),
+                None if request.streamed_us is None else _to_json({"streamed_us": request.streamed_us}).decode(),
             )
             for asked in alike.requests
             for request in (asked.event,)
@@ -81,11 +83,3 @@ class _Hashes(dict[str | None, bytes | None]):
     def __missing__(self, text: str | None) -> bytes | None:
         found = self[text] = None if text is None else bytes.fromhex(text)
         return found
-
-
-def _rest(request: ApiRequest) -> str | None:
-    if request.streamed_us is None and not (request.database_us or request.database_queries):
-        return None
-    rest = {"database_us": request.database_us or None, "database_queries": request.database_queries or None}
-    rest["streamed_us"] = request.streamed_us
-    return _to_json({name: value for name, value in rest.items() if value is not None}).decode()

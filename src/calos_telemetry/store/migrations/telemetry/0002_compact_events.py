@@ -85,6 +85,8 @@ def _create_tables() -> None:
         sa.Column("duration_us", sa.BigInteger(), nullable=True, comment="elapsed time, µs"),
         sa.Column("request_bytes", sa.BigInteger(), nullable=True, comment="bytes of the request body"),
         sa.Column("response_bytes", sa.BigInteger(), nullable=True, comment="bytes of the response body"),
+        sa.Column("database_us", sa.BigInteger(), nullable=True, comment="time spent in the database, µs"),
+        sa.Column("database_queries", sa.BigInteger(), nullable=True, comment="number of database queries"),
         sa.Column("session_hash", sa.LargeBinary(), nullable=True, comment="keyed hash of the session"),
         sa.Column("user_hash", sa.LargeBinary(), nullable=True, comment="keyed hash of the user"),
         sa.Column("rest", sa.Text(), nullable=True, comment="what only this event has, as JSON"),
