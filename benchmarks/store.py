@@ -61,8 +61,10 @@ Seen = Sequence[tuple[int, Event]]
 
 
 def traffic(number: int, start: int, length_ms: int) -> Iterator[tuple[int, Event]]:
-    """Yield events of a busy shop: 60 routes, few of them busy, 400 users with ten requests a session, most of which ask
-    the database; a feature in twenty, a failure in a hundred."""
+    """Yield events of a busy shop: 60 routes, few of them busy, a feature in twenty events, a failure in a hundred.
+
+    400 users have sessions of ten requests, most of which ask the database.
+    """
     users = [f"{_CHANCE.getrandbits(64):016x}" for _ in range(400)]
     sessions = {user: f"{_CHANCE.getrandbits(64):016x}" for user in users}
     for n in range(number):
