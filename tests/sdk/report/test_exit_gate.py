@@ -17,23 +17,28 @@ from calos_telemetry.sdk.report.exit_gate import findings, without_suspects
 
 REVISION = 1_795_564_800_000
 SECRETS = {
-    "an e-mail address": ["maria@bakery.example", "mailto:maria.lopez+x@mail.bakery.example", "maria%40bakery.example"],
+    "an e-mail address": ["maria@bakery.example", "mailto:maria.lopez+x@mail.bakery.example", "maria%40bakery.example", "maria\uff20bakery.example"],
     "an IPv4 address": ["10.0.0.1", "host 203.0.113.255.", "[192.0.2.7]:443", "v192.0.2.7"],
-    "an IPv6 address": ["2001:db8::1", "[fe80::1%eth0]:80", "::ffff:192.0.2.1", "2001:DB8:0:0:8:800:200C:417A", "(::1)"],
+    "an IPv6 address": ["2001:db8::1", "[fe80::1%eth0]:80", "::ffff:192.0.2.1", "2001:DB8:0:0:8:800:200C:417A", "(fe80::1)"],
     "a JSON web token": ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"],
     "a PEM block": ["-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN CERTIFICATE-----"],
     "a token of a known service": [
         "sk_live_4eC39HqLyjWDarjtT1zdp7dc", "sk-proj-abcdefghijklmnop", "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
         "xoxb-17653672481-19874698323", "AKIAIOSFODNN7EXAMPLE", "AIzaSyDaGmWKa4JsXZ-HjGw7ISLn_3namBGewQe",
         "glpat-abcdefghij0123456789", "Authorization: Bearer abcdefghijklmnop", "SG.abcdefghijklmnop.qrstuvwx",
+        "sk-ant-api03-abcdefgh", "rzp_live_ILgsfZCZoFIKMb", "pk_4eC39HqLyjWDarjtT1", "ya29.a0AfH6SMBx7Qk3Jd9lP2",
+        "Authorization: Basic dXNlcjpwYXNzd29yZA==", "https://hooks.slack.com/services/T0000/B0000/XXXX",
     ],
     "a password in a URL": ["postgresql://shop:geheim@db/shop", "redis://:geheim@cache"],
-    "a password beside its name": ["password=hunter2!", "api_key='q8zr1lxn5v'", "reset_token=abc123def"],
+    "a password beside its name": ["password=hunter2!", "api_key='q8zr1lxn5v'", "reset_token=abc123def", "password: hunter2",
+        '"password": "hunter2x"', "{'api_key': 'q8zr1lxn5v'}", "Server=db;User Id=sa;Password=geheim;", "AccountKey=Zm9vYmFyYmF6",
+    ],
     "the hash of a password": ["$2a$12$Qe8bYw3kFzNn1VxL0sTq2u", "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ"],
-    "a hardware address": ["00:1b:44:11:3a:b7", "9C-B6-D0-E1-4F-22"],
-    "a home directory": ["/home/maria/shop.py", "C:\\Users\\Maria\\shop.py", "/Users/maria"],
-    "a long number": ["4111111111111111", "4111 1111 1111 1111", "+49 170 1234567", "1234567890123456789012345", "no. 123456789."],
+    "a hardware address": ["00:1b:44:11:3a:b7", "9C-B6-D0-E1-4F-22", "001b.4411.3ab7"],
+    "a home directory": ["C:\\Users\\Maria\\shop.py", "C:\\\\Users\\\\Maria", "c:\\users\\maria"],
+    "a long number": ["4111111111111111", "4111 1111 1111 1111", "+49 170 1234567", "1234567890123456789012345", "no. 123456789.", "+1 (415) 555-2671"],
     "a long hexadecimal number": ["deadbeefdeadbeefdeadbeef", "id=DEADBEEFCAFEDEADBEEFCAFE00"],
+    "a random identifier": ["user_3f2a9c1b7d8e4f60", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "SK2f1e9d8c7b6a5f4e3d2c1b0a9f8e7d6c"],
     "a UUID": ["f81d4fae-7dec-11d0-a765-00a0c91e6bf6"],
 }  # fmt: skip
 PLANTED = [(kind, text) for kind, texts in SECRETS.items() for text in texts]
@@ -41,7 +46,13 @@ HARMLESS = [
     "/api/users/:id/transactions/:id", "pos_transaction", "[EMAIL]", "12:34:56", "2026-11-25", "HTTP 404", "Foo::Bar",
     "std::vector<int>", "a:b:c", "shop.seats:find:7", "1,234,567", "3.14159", "sqlalchemy.exc.OperationalError",
     "/home/[USER]/shop.py", "theme.colour=dark", "en-US", "Decimal('1.50')", "port 5432", "0x7f", "token=[VALUE]", "tokens=4096", "password=None", "v1.2.3", "::",
-    "task-force", "skip_list", "Bearer", "user@", "@decorator", "(rare)", *sorted(PLACEHOLDERS),
+    "task-force", "skip_list", "Bearer", "user@", "@decorator", "(rare)",
+    'duplicate key value violates unique constraint "pk_customer_orders"', "npm_install_dependencies_job", "hf_model_inference_requests",
+    "Bearer authentication required", "Basic authentication failed", "postgresql://[TOKEN]@db.internal:5432/shop", "lodash@4.17.21",
+    "connect ECONNREFUSED 127.0.0.1:5432", "listening on 0.0.0.0:80", "panic serving [::1]:54143", "Version=2.3.0.0",
+    "Allowed memory size of 134217728 bytes exhausted", "2026-11-25 12:34:56", "<Cart object at 0x00007f8b1c0a2d48>",
+    "password: this field is required", "shop.token:refresh_v2:142", "auth.password:reset:88", "password=None", "invalid token: expected a string", "/api/v2/oauth2/token", "invoice_pdf_a4",
+    *sorted(PLACEHOLDERS),
 ]  # fmt: skip
 
 
@@ -116,6 +127,15 @@ def test_the_ordinary_is_not_objected_to(text: str) -> None:
     """What the obfuscators leave in place on purpose passes in every field."""
     rows = {"features": [feature(text)], "errors": [error(message=text, stack=text)], "performance": [series(text)]}
     assert told(report(**rows, aggregates=[aggregate(text, "feature")])) == []
+
+
+@pytest.mark.parametrize("route", ["/home/dashboard", "/scim/v2/Users/me"])
+def test_a_home_page_is_no_home_directory(route: str) -> None:
+    """A route with such a name passes where routes stand; in a text it is somebody's directory."""
+    assert told(report(errors=[error(path=route)], performance=[series(route)], aggregates=[aggregate(route)])) == []
+    assert told(report(errors=[error(message=f"no {route}")])) == [
+        "telemetry.errors.message looks like a home directory"
+    ]
 
 
 @pytest.mark.parametrize(("kind", "text"), PLANTED)

@@ -18,42 +18,61 @@ from calos_telemetry.contract.counters import COUNTER_NAMES
 from calos_telemetry.contract.report import Report, VerifyRequest, inflate
 from calos_telemetry.errors import ProtocolError
 
-_V4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)")
+_V4 = re.compile(r"(?<![\d.])(?<!ersion[ =])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)")
 _V6 = re.compile(r"(?<![0-9A-Za-z:.])(?=[0-9A-Fa-f:]{0,38}:[0-9A-Fa-f:.])[0-9A-Fa-f:.]{3,45}(?![0-9A-Za-z:])")
 
 
-def _is_v6(found: str) -> bool:
-    """Whether it is an address: a time of day or ``a::b`` in the name of a class is none."""
+def _is_somebodys(found: str) -> bool:
+    """Whether it is the address of a machine among others.
+
+    A time of day or ``a::b`` in the name of a class is no address; ``127.0.0.1`` and ``0.0.0.0`` are every machine's.
+    """
     try:
-        ip_address(found.rstrip(".:") or found)
+        address = ip_address(found.rstrip(".:") or found)
     except ValueError:
         return False
-    return any(char.isdigit() for char in found)
+    return any(map(str.isdigit, found)) and not (address.is_loopback or address.is_unspecified)
 
 
 _SECRETS: dict[str, re.Pattern[str]] = {
-    "an e-mail address": re.compile(r"[^\s@/:=]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"),
+    "an e-mail address": re.compile(
+        r"[^\s@/:=]{1,64}(?<!\])(?:[@\uff20]|%40)(?:[\w-]{1,63}\.){1,8}(?=[\w-]{0,62}[^\W\d])[\w-]{2}"
+    ),
     "a JSON web token": re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}"),
     "a PEM block": re.compile(r"-----BEGIN [A-Z ]{1,40}"),
     "a token of a known service": re.compile(
-        r"(?<![0-9A-Za-z])(?:(?:sk|pk|rk|whsec)[_-](?:live_|test_|ant-|proj-)?\w{12}|gh[pousr]_\w{16}|github_pat_\w{16}"
-        r"|xox[abeoprs]-\w{4}|A[KS]IA[A-Z0-9]{12}|AIza[\w-]{20}|glpat-[\w-]{12}|npm_\w{20}|pypi-\w{16}|hf_\w{20}"
-        r"|shp(?:at|ss|ca)_\w{16}|SG\.[\w-]{12,80}\.|dop_v1_\w{16}|Bearer +[\w.~+/-]{12})"
+        r"(?<![0-9A-Za-z])(?:(?:sk|rzp)[_-](?:live_|test_|ant-|proj-)[\w-]{12}|gh[pousr]_\w{16}|github_pat_\w{16}"
+        r"|(?:[psr]k|whsec|npm|hf)_(?=[A-Za-z_]{0,60}\d)\w{12}|sk-(?=[A-Za-z-]{0,60}\d)[\w-]{12}"
+        r"|xox[abeoprs]-\w{4}|A[KS]IA[A-Z0-9]{12}|AIza[\w-]{20}|ya29\.[\w-]{12}|glpat-[\w-]{12}|pypi-\w{16}"
+        r"|shp(?:at|ss|ca)_\w{16}|SG\.[\w-]{12,80}\.|dop_v1_\w{16}|hooks\.slack\.com/services/\w"
+        r"|Bearer +(?!auth|token)[\w.~+/-]{12}|Basic +(?=[A-Za-z+/]{0,80}[\d=])[\w+/]{12})"
     ),
     "a password in a URL": re.compile(r"[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{0,80}:[^\s/@]{1,80}@"),
     "a password beside its name": re.compile(
-        r"(?i)(?:passw\w{0,4}|pwd|secret|token|api[_-]?key)[\"']?=[\"']?(?=[^\s\[\"']{0,40}\d)[^\s\[\"']{6}"
+        r"(?i)(?:passw\w{0,4}|pwd|secret|token|(?:api|access|account)[_-]?key)[\"']?"
+        r"(?:=|: |=[\"']|: ?[\"'])(?=[^\s\[\"']{0,40}\d)[^\s\[\"']{6}"
+        r"|(?:passw\w{0,4}|pwd)=[\"']?(?!none|null|true|false|missing|required|invalid|empty)[^\W_][^\s\[\"'=]{3}"
     ),
     "the hash of a password": re.compile(r"\$[0-9a-z-]{1,10}\$[\w./+=$,-]{12}"),
     "a hardware address": re.compile(
         r"(?<![0-9A-Za-z:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![0-9A-Za-z:-])"
+        r"|(?<![\w.])(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}(?![\w.])"
     ),
-    "a home directory": re.compile(r"(?:/home/|/Users/|[A-Z]:\\Users\\)[^\s/\\\[:]{1,80}"),
+    "a home directory": re.compile(r"[A-Za-z]:\\{1,2}[Uu]sers\\{1,2}[^\s/\\\[:]{1,80}"),
 }
+_HOME = re.compile(r"(?:/home/|/Users/)[^\s/\\\[:]{1,80}")
+_TEMPLATES = frozenset({"path", "key"})
+"""Fields that hold routes: ``/home/about`` is a page there."""
 _NUMBERS: dict[str, re.Pattern[str]] = {
-    "a long number": re.compile(r"\d(?:[ .-]?\d){8}"),
+    "a long number": re.compile(
+        r"(?<!\d)(?!\d{4}-\d\d-\d\d[ T]\d\d:)\d(?:(?:[ .-]|\) ?| \()?\d){8}"
+        r"(?!\d{0,12}(?: ?[kKMG]?i?B|[ -]bytes?| ?[mun]s)\b)"  # a measure
+    ),
     "a long hexadecimal number": re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{24,}(?![0-9A-Za-z])"),
     "a UUID": re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"),
+    "a random identifier": re.compile(
+        r"(?<![0-9A-Za-z])(?!0x|0000)(?=[A-Za-z]{0,20}(?:\d{1,12}[A-Za-z]{1,20}){3})[0-9A-Za-z]{16}"
+    ),
 }
 _SHAPED = frozenset(
     {"install_id", "install_key", "license_id", "proof", "previous", "fingerprint", "domain", "date", "day"}
@@ -111,10 +130,12 @@ def _objections(value: Any) -> Iterator[str]:
 
 def _detectors_for(field: str) -> Iterator[tuple[str, Callable[[str], object]]]:
     yield from ((kind, pattern.search) for kind, pattern in _SECRETS.items())
+    if field not in _TEMPLATES:
+        yield "a home directory", _HOME.search
     if field not in _VERSIONS:
         yield from ((kind, pattern.search) for kind, pattern in _NUMBERS.items())
-        yield "an IPv4 address", _V4.search
-        yield "an IPv6 address", lambda text: any(map(_is_v6, _V6.findall(text)))
+        yield "an IPv4 address", lambda text: any(map(_is_somebodys, _V4.findall(text)))
+        yield "an IPv6 address", lambda text: any(map(_is_somebodys, _V6.findall(text)))
 
 
 def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
