@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+import argparse
+import configparser
+import csv
 import json
 import socket
 import sqlite3
 import ssl
+import struct
+import tarfile
 import urllib.error
+import zlib
+from typing import Any, cast
 
 import pytest
 import sqlalchemy.exc
 import urllib3.exceptions
+from django.core.exceptions import FieldError, RequestDataTooBig
+from django.core.signing import BadSignature
+from django.http.multipartparser import MultiPartParserError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +50,21 @@ DJANGO_ERROR = _of("django.db.utils", "Error")
         (_of("pymongo.errors", "DuplicateKeyError", _of("pymongo.errors", "PyMongoError"))("x"), "database"),
         (_of("redis.exceptions", "ResponseError", _of("redis.exceptions", "RedisError"))("x"), "database"),
         (_of("psycopg.errors", "UniqueViolation", _of("psycopg", "Error"))("x"), "database"),
+        (csv.Error("x"), "validation"),
+        (struct.error("x"), "validation"),
+        (zlib.error("x"), "validation"),
+        (tarfile.ReadError("x"), "validation"),
+        (configparser.ParsingError("x"), "validation"),
+        (argparse.ArgumentTypeError("x"), "validation"),
+        (FieldError("x"), "database"),
+        (BadSignature("x"), "authentication"),
+        (RequestDataTooBig("x"), "validation"),
+        (MultiPartParserError("x"), "validation"),
+        (urllib3.exceptions.NewConnectionError(cast("Any", None), "x"), "network"),
+        (
+            _of("psycopg_pool", "PoolTimeout", _of("psycopg", "OperationalError", _of("psycopg", "Error")))("x"),
+            "timeout",
+        ),
         (TimeoutError("x"), "timeout"),
         (TimeoutError(), "timeout"),
         (_of("requests.exceptions", "ReadTimeout", REQUESTS_TIMEOUT)("x"), "timeout"),

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calos_telemetry.errors import StateError
-from calos_telemetry.sdk.obfuscate import obfuscate_user_id
+from calos_telemetry.sdk.obfuscate import identifiers, obfuscate_user_id
 from calos_telemetry.sdk.obfuscate.identifiers import DailyKeys, Identifiers, load_secret
 
 SECRET = bytes(range(32))
@@ -201,23 +201,65 @@ def test_keys_survive_a_restart(tmp_path: Path) -> None:
     assert DailyKeys(tmp_path / "days").anonymous_session("203.0.113.7", "Firefox", TODAY) == first
 
 
+def test_processes_that_start_a_day_together_agree(tmp_path: Path) -> None:
+    """A visitor is one and the same for all workers of a server, also for those that made the day's key at once."""
+    code = (
+        "from datetime import date; from pathlib import Path; "
+        "from calos_telemetry.sdk.obfuscate.identifiers import DailyKeys; import sys; sys.stdin.read(1); "
+        f"print(DailyKeys(Path({str(tmp_path)!r})).anonymous_session('203.0.113.7', 'Firefox', date(2026, 11, 25)))"
+    )
+    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    racers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(4)]
+
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+
+    assert len({racer.communicate(timeout=60)[0] for racer in racers}) == 1
+
+
+def test_who_loses_the_race_takes_the_key_that_won(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that another process stores while ours is being made holds for both."""
+    other, ours = DailyKeys(tmp_path), DailyKeys(tmp_path)
+    theirs: list[str] = []
+
+    def late() -> bytes:
+        monkeypatch.undo()
+        theirs.append(other.anonymous_session("203.0.113.7", "Firefox", TODAY))
+        return bytes(32)
+
+    monkeypatch.setattr(identifiers, "_new_key", late)
+
+    assert [ours.anonymous_session("203.0.113.7", "Firefox", TODAY)] == theirs
+
+
 def test_old_keys_are_gone(tmp_path: Path) -> None:
-    """The file holds today's and yesterday's key and no other, so nobody can link older visits to an address."""
-    path = tmp_path / "days"
-    keys = DailyKeys(path)
+    """There are files of today's and yesterday's key and no other, so nobody can link older visits to an address."""
+    keys = DailyKeys(tmp_path / "days")
     for day in range(4):
         keys.anonymous_session("203.0.113.7", "Firefox", TODAY + timedelta(days=day))
 
-    content = path.read_text()
+    files = sorted((tmp_path / "days").iterdir())
 
-    assert re.findall(r"\d{4}-\d\d-\d\d", content) == ["2026-11-25", "2026-11-26"]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in files] == [f"{TODAY + timedelta(days=day)}" for day in (2, 3)]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_a_clock_that_goes_back_costs_no_key(tmp_path: Path) -> None:
+    """A visit of the day before, noted late, leaves today's key alone."""
+    keys = DailyKeys(tmp_path)
+    first = keys.anonymous_session("203.0.113.7", "Firefox", TODAY)
+
+    keys.anonymous_session("203.0.113.7", "Firefox", TODAY - timedelta(days=1))
+
+    assert DailyKeys(tmp_path).anonymous_session("203.0.113.7", "Firefox", TODAY) == first
 
 
 def test_damaged_keys_start_anew(tmp_path: Path) -> None:
     """A damaged file costs a day's continuity, not the application's request."""
-    path = tmp_path / "days"
+    path = tmp_path / TODAY.isoformat()
     path.write_bytes(b"{")
     path.chmod(0o600)
 
-    assert HASH.fullmatch(DailyKeys(path).anonymous_session("203.0.113.7", "Firefox", TODAY))
+    assert HASH.fullmatch(DailyKeys(tmp_path).anonymous_session("203.0.113.7", "Firefox", TODAY))

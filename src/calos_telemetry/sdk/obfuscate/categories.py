@@ -32,7 +32,7 @@ _BY_CLASS_TABLE: Final = {
         billiard.SoftTimeLimitExceeded grpc.FutureTimeoutError botocore.ReadTimeoutError botocore.ConnectTimeoutError
         pika.ConnectionBlockedTimeout elasticsearch.ConnectionTimeout elastic_transport.ConnectionTimeout
         playwright.TimeoutError selenium.TimeoutException anyio.TimeoutError trio.TooSlowError zmq.Again
-        django_redis.ConnectionInterrupted
+        django_redis.ConnectionInterrupted psycopg_pool.PoolTimeout
     """,
     DATABASE: """
         sqlite3.Error sqlalchemy.SQLAlchemyError psycopg.Error psycopg2.Error asyncpg.PostgresError asyncpg.InterfaceError
@@ -43,7 +43,8 @@ _BY_CLASS_TABLE: Final = {
         aioredis.RedisError cassandra.DriverException neo4j.DriverError neo4j.Neo4jError elasticsearch.ApiError
         elasticsearch.ElasticsearchException opensearchpy.OpenSearchException mongoengine.MongoEngineException
         odmantic.BaseEngineException alembic.CommandError lmdb.Error leveldb.LevelDBError influxdb.InfluxDBClientError
-        google.cloud.spanner.SpannerError adbc_driver_manager.Error dbm.error
+        google.cloud.spanner.SpannerError adbc_driver_manager.Error dbm.error django.core.exceptions.FieldError
+        django.core.exceptions.EmptyResultSet django.db.migrations.NodeNotFoundError
     """,
     NETWORK: """
         builtins.ConnectionError socket.gaierror socket.herror ssl.SSLError urllib.error.URLError http.client.HTTPException
@@ -57,6 +58,7 @@ _BY_CLASS_TABLE: Final = {
         anyio.BrokenResourceError trio.BrokenResourceError asyncio.IncompleteReadError
         asyncio.exceptions.IncompleteReadError uvicorn.ClientDisconnected starlette.ClientDisconnect
         starlette.WebSocketDisconnect twisted.internet.error.ConnectionLost
+        urllib3.NewConnectionError httpx.TooManyRedirects anyio.EndOfStream anyio.ClosedResourceError
     """,
     AUTHENTICATION: """
         builtins.PermissionError django.core.exceptions.PermissionDenied django.core.exceptions.SuspiciousOperation
@@ -70,7 +72,7 @@ _BY_CLASS_TABLE: Final = {
         smtplib.SMTPAuthenticationError paramiko.AuthenticationException asyncpg.InvalidPasswordError
         asyncpg.InvalidAuthorizationSpecificationError redis.AuthenticationError aiohttp.web.HTTPUnauthorized
         aiohttp.web.HTTPForbidden aiohttp.web_exceptions.HTTPUnauthorized aiohttp.web_exceptions.HTTPForbidden
-        pysaml2.SAMLError onelogin.OneLogin_Saml2_Error
+        pysaml2.SAMLError onelogin.OneLogin_Saml2_Error django.core.signing.BadSignature
     """,
     VALIDATION: """
         pydantic.ValidationError pydantic_core.ValidationError pydantic_core._pydantic_core.ValidationError
@@ -79,9 +81,14 @@ _BY_CLASS_TABLE: Final = {
         msgspec.MsgspecError attrs.NotAnAttrsClassError cattrs.BaseValidationError jsonschema.ValidationError
         jsonschema._Error cerberus.DocumentError voluptuous.Invalid colander.Invalid wtforms.ValidationError
         schema.SchemaError email_validator.EmailNotValidError phonenumbers.NumberParseException json.JSONDecodeError
-        json.decoder.JSONDecodeError tomllib.TOMLDecodeError yaml.YAMLError xml.ParseError lxml.LxmlError csv.Error
+        json.decoder.JSONDecodeError tomllib.TOMLDecodeError yaml.YAMLError xml.ParseError lxml.LxmlError csv.Error _csv.Error
         builtins.UnicodeError werkzeug.BadRequest litestar.ValidationException starlette.MultiPartException
         decimal.InvalidOperation zipfile.BadZipFile binascii.Error dateutil.ParserError ninja.ValidationError
+        django.core.exceptions.TooManyFilesSent django.core.exceptions.TooManyFieldsSent django.core.exceptions.RequestDataTooBig
+        django.http.MultiPartParserError django.utils.datastructures.MultiValueDictKeyError werkzeug.UnprocessableEntity
+        werkzeug.RequestEntityTooLarge werkzeug.UnsupportedMediaType configparser.Error email.errors.MessageParseError struct.error
+        zlib.error gzip.BadGzipFile lzma.LZMAError _lzma.LZMAError tarfile.TarError ipaddress.AddressValueError ipaddress.NetmaskValueError
+        argparse.ArgumentError argparse.ArgumentTypeError click.UsageError PIL.UnidentifiedImageError
     """,
     PAYMENT: """
         stripe.StripeError stripe.error.StripeError braintree.BraintreeError paypalrestsdk.PayPalError

@@ -10,8 +10,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Final, cast
 
-import msgspec
-
 from calos_telemetry import private_files
 from calos_telemetry.errors import StateError
 
@@ -33,7 +31,7 @@ def load_secret(path: Path) -> bytes:
 
     Raises :class:`StateError` where others may read the file, where it is a link, or where it holds something else.
     """
-    secret = private_files.create_once(path, lambda: secrets.token_bytes(SECRET_BYTES))
+    secret = private_files.create_once(path, _new_key)
     if len(secret) != SECRET_BYTES:
         raise StateError(
             f"{path} is not a secret of {SECRET_BYTES} bytes: restore it, or remove it to start new hashes"
@@ -133,51 +131,44 @@ def _dashed(value: uuid.UUID) -> bytes:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])).encode()
 
 
-class _Keys(msgspec.Struct, frozen=True):
-    """What the file of the daily keys holds: at most two days, in ISO form, and their keys."""
-
-    keys: dict[str, bytes]
-
-
 class DailyKeys:
     """Tells visits of one day apart where there is no session id, without a cookie and without keeping the address.
 
-    Each day has its own random key.  Only the keys of today and yesterday exist, in a file that only its owner can
-    read; with an older key gone, nobody can link a visit to an address any more, this program included.
+    Each day has its own random key, the same for all processes, in a file of its own in ``directory`` that only its
+    owner can read.  Only the keys of the latest day and the day before exist; with an older key gone, nobody can link
+    a visit to an address any more, this program included.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._keys: dict[str, bytes] = {}
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._keys: dict[date, bytes] = {}
 
     def anonymous_session(self, address: str, user_agent: str, day: date) -> str:
-        """Return 16 hexadecimal digits for this visitor on this ``day`` (UTC)."""
-        key = self._keys.get(day.isoformat()) or self._key_of(day)
+        """Return 16 hexadecimal digits for this visitor on this ``day`` (UTC).  Raises :class:`StateError`."""
+        key = self._keys.get(day) or self._key_of(day)
         visitor = _ANONYMOUS + b"\0".join(
             part.encode("utf-8", "surrogatepass") for part in (address, user_agent[:_LONGEST])
         )
         return hmac.digest(key, visitor, "sha256").hex()[:_HASH_DIGITS]
 
     def _key_of(self, day: date) -> bytes:
-        """Read the file; where it has no key for ``day``, add one and drop all but the day before.
+        """Read the key of ``day``, or make it: whatever number of processes race, all of them get the first one's."""
+        path = self._directory / day.isoformat()
+        key = private_files.create_once(path, _new_key)
+        if len(key) != SECRET_BYTES:  # a damaged file costs no more than one day's continuity
+            private_files.delete(path)
+            key = private_files.create_once(path, _new_key)
+        self._forget(day - timedelta(days=1))
+        self._keys[day] = key
+        return key
 
-        Two processes that start a day at the same moment both write; the later file holds, and both read it again.
-        """
-        name = day.isoformat()
-        kept = {kept_day: key for kept_day, key in self._read().items() if kept_day in _alive(day)}
-        if name not in kept:
-            content = msgspec.json.encode(_Keys(kept | {name: secrets.token_bytes(SECRET_BYTES)}))
-            private_files.write(self._path, content)
-            kept = self._read()
-        self._keys = kept
-        return kept[name]
-
-    def _read(self) -> dict[str, bytes]:
-        try:
-            return msgspec.json.decode(private_files.read(self._path), type=_Keys).keys
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return {}  # a damaged file costs no more than one day's continuity
+    def _forget(self, oldest: date) -> None:
+        """Delete the keys of the days before ``oldest``, here and in the files."""
+        self._keys = {day: key for day, key in self._keys.items() if day >= oldest}
+        for path in self._directory.glob("[0-9]*"):
+            if path.name < oldest.isoformat():
+                private_files.delete(path)
 
 
-def _alive(day: date) -> frozenset[str]:
-    return frozenset((day.isoformat(), (day - timedelta(days=1)).isoformat()))
+def _new_key() -> bytes:
+    return secrets.token_bytes(SECRET_BYTES)
