@@ -97,3 +97,9 @@ def test_a_file_that_cannot_be_used_is_one_sentence(monkeypatch: pytest.MonkeyPa
     done = CliRunner().invoke(dictionary)
     assert isinstance(done.exception, CalosTelemetryError | click.ClickException)
     assert "declarations.toml: unknown table [feature]" in str(done.exception)
+
+
+def test_check_objects_to_names_that_are_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A feature that is recorded under another name than it is declared with is found, with the name to declare."""
+    declare(monkeypatch, tmp_path, OWN.replace("pos_transaction", '"pos transaction"'))
+    assert "pos transaction: name that is not kept: it is recorded as pos_transaction" in printed("--check", code=1)

@@ -122,6 +122,10 @@ def test_toml_file() -> None:
         ("[metadata.plan]\nvalues = ['" + "a" * 65 + "']", ["metadata.plan", "64"]),
         ("[metadata.plan]\nvalues = ['größe']", ["metadata.plan", "ASCII"]),
         ("[metadata.'!']\nvalues = ['a']", ["metadata.!", "Rename"]),
+        ("[metadata.Plan]\n[metadata.plan]", ["metadata.plan", "metadata.Plan", "Keep one"]),
+        ("[metadata.plan]\nvalues = ['bob@acme.example']", ["metadata.plan", "words"]),
+        ("[metadata.plan]\nvalues = ['+49 170 1234567']", ["metadata.plan", "digits"]),
+        ("[features]\n'' = 'a sale'", ["features", "Rename ''"]),
         (f"[metadata.plan]\nvalues = {[f'v{n}x' for n in range(201)]}", ["metadata.plan", "201"]),
     ],
 )

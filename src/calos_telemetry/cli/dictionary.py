@@ -12,9 +12,10 @@ from calos_telemetry.cli.printing import as_json
 from calos_telemetry.clock import now_ms, to_datetime
 from calos_telemetry.contract import schema
 from calos_telemetry.contract.catalogue import Entry, catalogue
-from calos_telemetry.contract.catalogue_lint import lint, undeclared
+from calos_telemetry.contract.catalogue_lint import Finding, lint, undeclared
 from calos_telemetry.contract.declarations import Declarations
 from calos_telemetry.sdk.declared import read_declarations
+from calos_telemetry.sdk.obfuscate.names import feature_name
 from calos_telemetry.settings import Settings
 from calos_telemetry.store.install_tables import install
 from calos_telemetry.store.tables import telemetry
@@ -52,11 +53,23 @@ def _check(declarations: Declarations | None) -> None:
     tables = (*telemetry.sorted_tables, *install.sorted_tables)
     found = lint(catalogue(declarations), to_datetime(now_ms()).date())
     found += undeclared({table.name: table.columns.keys() for table in tables}, ())
+    found += _renamed(declarations)
     for finding in found:
         click.echo(f"{finding.entry}: {finding.rule}: {finding.advice}")
     if found:
         raise click.ClickException(f"the catalogue has {len(found)} findings")
     click.echo(f"{len(catalogue(declarations))} entries, no findings")
+
+
+def _renamed(declarations: Declarations | None) -> list[Finding]:
+    """Return the declared features that no use would ever be counted under."""
+    declared = {} if declarations is None else declarations.features
+    kept = {name: feature_name(name) for name in declared}
+    return [
+        Finding("name that is not kept", name, f"it is recorded as {recorded}: declare it so")
+        for name, recorded in kept.items()
+        if recorded != name
+    ]
 
 
 def as_text(entries: Iterable[Entry]) -> str:

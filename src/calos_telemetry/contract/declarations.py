@@ -101,6 +101,7 @@ class Declarations:
             raise DeclarationError(f"{file}: unknown table [{key}]. Write [features] or [metadata.NAME].")
         features = _features(_table(document.get("features", {}), "features", file), file)
         metadata = _table(document.get("metadata", {}), "metadata", file)
+        _check_distinct(metadata, file)
         declared = [
             _from_table(name, _table(entry, f"metadata.{name}", file), file) for name, entry in metadata.items()
         ]
@@ -108,6 +109,8 @@ class Declarations:
 
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,59}")
+_DIGITS: Final = re.compile(r"\d")
+_PERSONAL_DIGITS: Final = 7  # as a telephone number has
 _MOST_CACHED: Final = 4096
 _FIELDS: Final = frozenset({"kind", "values", "purpose", "sensitivity", "expires"})
 _EPOCH: Final = date(1970, 1, 1)
@@ -123,10 +126,21 @@ def _features(table: dict[str, object], file: str) -> dict[str, str]:
     """Read ``[features]``: a purpose for each name."""
     features: dict[str, str] = {}
     for name, purpose in table.items():
-        if not isinstance(purpose, str) or not 0 < len(name) <= MAX_NAME:
+        if not 0 < len(name) <= MAX_NAME:
+            raise DeclarationError(f"{file}: features: a name has 1 to {MAX_NAME} characters. Rename {name[:40]!r}.")
+        if not isinstance(purpose, str):
             raise DeclarationError(f'{file}: features.{name}: write {name} = "what the feature is for".')
         features[name] = purpose
     return features
+
+
+def _check_distinct(metadata: Mapping[str, object], file: str) -> None:
+    """Refuse two spellings of one key: the later would silently win."""
+    first: dict[str, str] = {}
+    for name in metadata:
+        known = first.setdefault(normal_form(name), name)
+        if known != name:
+            raise DeclarationError(f"{file}: metadata.{name} is the same key as metadata.{known}. Keep one of them.")
 
 
 def _from_table(name: str, entry: dict[str, object], file: str) -> Declaration:
@@ -156,6 +170,8 @@ def _check(declaration: Declaration, file: str) -> None:
     if len(declaration.values) > MAX_VALUES and not declaration.as_written:
         raise DeclarationError(f"{where} has {len(declaration.values)} values, more than {MAX_VALUES}. Declare fewer.")
     for value in sorted(declaration.values):
+        if "@" in value or len(_DIGITS.findall(value)) >= _PERSONAL_DIGITS:
+            raise DeclarationError(f"{where}: {value!r} is somebody's and no choice. Declare words, or fewer digits.")
         if not normal_form(value) or len(value) > MAX_VALUE or not value.isascii():
             raise DeclarationError(
                 f"{where}: {value!r} is not 1 to {MAX_VALUE} ASCII characters. Shorten or rename it."

@@ -80,12 +80,14 @@ SYSTEMS: Final = frozenset(_SYSTEM_OF.values()) | {OTHER}
 # Programs give themselves away by these words; browsers never carry them.
 _BOT_WORDS: Final = re.compile(
     r"bot\b|crawl|spider|slurp|scan(?:ner)?\b|monitor|uptime|health.?check|probe|preview|archiver|headless|lighthouse"
-    r"|phantomjs|selenium|playwright|puppeteer|externalhit|feed(?:fetcher|burner|ly)",
+    r"|phantomjs|selenium|playwright|puppeteer|externalhit|feed(?:fetcher|burner|ly)"
+    r"|zgrab|nikto|sqlmap|nessus|nmap|nuclei|zabbix|nagios|prometheus|blackbox|censys|expanse|statuscake|site24x7|synthetic"
+    r"|pinger|googlehc",
     re.IGNORECASE,
 )
 _SCRIPT_WORDS: Final = re.compile(
-    r"^(?:curl|wget|httpie|python|aiohttp|httpx|urllib|java|okhttp|apache-http|go-http|node|axios|got|undici|ruby|faraday|php"
-    r"|guzzle|perl|libwww|rust|reqwest|dart|postman|insomnia|powershell|restsharp|dotnet|\.net|jakarta|k6|ab|hey|wrk)\b",
+    r"^(?:curl|wget|httpie|python|aiohttp|httpx|urllib|java|okhttp|apache-http\w*|go-http|node|axios|got|undici|ruby|faraday|php"
+    r"|guzzle\w*|symfony httpclient|perl|libwww|rust|reqwest|dart|postman\w*|insomnia|powershell|restsharp|dotnet|\.net|jakarta|k6|ab|hey|wrk)\b",
     re.IGNORECASE,
 )
 _CUBOT: Final = re.compile(r"cubot", re.IGNORECASE)  # a maker of telephones
