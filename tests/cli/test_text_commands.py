@@ -45,6 +45,38 @@ def test_explain_names_the_rule_and_the_reason(operator: Operator) -> None:
     assert operator.run("explain", stdin=message + "\n") == printed
 
 
+@pytest.mark.parametrize(
+    ("kind", "given", "told"),
+    [
+        ("path", "/users/Maria/orders/4711?card=4", ["/users/:id/orders/:id", "Maria -> :id: a name", "4711 -> :id: no word", "query"]),
+        ("path", "/" + "orders/" * 30, ["of 30 segments"]),
+        ("email", "bob@acme.example", ["other", "any other domain is a name"]),
+        ("email", "bob@gmail.com", ["gmail.com", "is nobody's"]),
+        ("metadata", '{"status": "completed", "note": "for bob", "amount": 5}', ["note is dropped", "amount is [REDACTED]"]),
+        ("metadata", "no json", ["[REDACTED]", "no JSON object"]),
+        ("stack", 'Traceback (most recent call last):\\n  File "/home/bob/till.py", line 3, in sell\\nValueError: bob@acme.example', ["ValueError: [EMAIL]", "by rule email", "places: "]),
+        ("user", "alice", ["HMAC-SHA-256"]),
+    ],
+)  # fmt: skip
+def test_explain_says_why_for_every_kind(operator: Operator, kind: str, given: str, told: list[str]) -> None:
+    """The first line is what ``obfuscate`` prints for the same item; the reasons follow, one a line."""
+    first, *reasons = operator.run("explain", "--kind", kind, given).splitlines()
+    assert operator.run("obfuscate", "--kind", kind, stdin=f"{given}\n") == f"{first}\n"
+    assert all(reason.startswith("  ") for reason in reasons)
+    for words in told:
+        assert words in "\n".join([first, *reasons])
+
+
+def test_both_commands_know_the_applications_declarations(operator: Operator, tmp_path: Path) -> None:
+    """A key that the file declares is kept, as it is in the running application."""
+    file = tmp_path / "declarations.toml"
+    file.write_text('[metadata.floorplan]\nvalues = ["round"]\npurpose = "which are drawn"\n')
+    for command in (["obfuscate"], ["explain"]):
+        given = '{"floorplan": "round"}'
+        printed = operator.run(*command, "--kind", "metadata", stdin=given + "\n", CALOS_DECLARATIONS=str(file))
+        assert printed == given + "\n"
+
+
 @pytest.mark.parametrize("command", [["explain"], ["obfuscate", "--kind", "message"]])
 def test_bytes_that_are_no_text_are_read_all_the_same(operator: Operator, command: list[str]) -> None:
     """What is not UTF-8 does not stop the command."""

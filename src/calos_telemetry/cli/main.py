@@ -27,7 +27,7 @@ COMMANDS: dict[str, Command] = {
     "cleanup": Command("calos_telemetry.cli.cleanup:cleanup", "Delete what is older than 90 days, or than --days."),
     "dictionary": Command("calos_telemetry.cli.dictionary:dictionary", "Print what can be stored or sent."),
     "erase": Command("calos_telemetry.cli.erase:erase", "Ask the vendor to delete this install's telemetry."),
-    "explain": Command("calos_telemetry.cli.explain:explain", "Say which rule changes what in a message, and why."),
+    "explain": Command("calos_telemetry.cli.explain:explain", "Say which rule changes what in a text, and why."),
     "export": Command("calos_telemetry.cli.courier:export", "Write what is due to a file for the vendor (air gap)."),
     "flush": Command("calos_telemetry.cli.flush:flush", "Move what is spooled into the database now."),
     "import": Command("calos_telemetry.cli.courier:import_", "Take the vendor's answer from a file (air gap)."),

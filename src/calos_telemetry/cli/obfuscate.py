@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from calos_telemetry.cli.printing import as_line
+from calos_telemetry.sdk.declared import read_declarations
 from calos_telemetry.sdk.obfuscate import (
     obfuscate_email,
     obfuscate_message,
@@ -22,7 +23,8 @@ from calos_telemetry.sdk.obfuscate.placeholders import REDACTED
 from calos_telemetry.settings import Settings
 
 
-def _lines() -> Iterator[str]:
+def lines() -> Iterator[str]:
+    """Yield the lines of standard input, whatever bytes they hold."""
     for line in sys.stdin.buffer:
         yield line.decode("utf-8", "replace").rstrip("\r\n")
 
@@ -32,7 +34,8 @@ def _metadata(line: str) -> str:
         content = json.loads(line)
     except (ValueError, RecursionError):
         return REDACTED
-    return json.dumps(obfuscate_metadata(content), ensure_ascii=False)
+    declarations = read_declarations(Settings.from_environment().declarations)
+    return json.dumps(obfuscate_metadata(content, declarations), ensure_ascii=False)
 
 
 def _stack(line: str) -> str:
@@ -60,18 +63,19 @@ KINDS: dict[str, Callable[[str], str]] = {
 def obfuscate(kind: str, *, whole: bool) -> None:
     r"""Read one item a line from standard input and print what would be kept of it, one result a line.
 
-    Metadata is JSON; a stack trace is one line with \n between its own lines, and is printed the same way.  A user id
+    Metadata is JSON, and the application's declarations (CALOS_DECLARATIONS) hold; a stack trace is one line with \n between its own lines, and is printed the same way.  A user id
     is hashed with the secret of the install in CALOS_HOME.
 
     Example: echo 'mail bob@acme.example failed' | calos-telemetry obfuscate --kind message
     """
-    obfuscated = _user_hash() if kind == "user" else KINDS[kind]
+    obfuscated = user_hash() if kind == "user" else KINDS[kind]
     if whole and kind == "stack":
         obfuscated = obfuscate_stack
-    for item in _whole() if whole else _lines():
+    for item in _whole() if whole else lines():
         click.echo(obfuscated(item))
 
 
-def _user_hash() -> Callable[[str], str]:
+def user_hash() -> Callable[[str], str]:
+    """Return what hashes a user as this install does.  Raises :class:`StateError`."""
     secret = load_secret(Settings.from_environment().home / "secret")
     return lambda line: obfuscate_user_id(line, secret) or ""

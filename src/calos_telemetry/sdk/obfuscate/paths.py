@@ -53,6 +53,8 @@ _PERSONS_WORDS: Final = """
 user users username usernames login logins member members people person persons customer customers employee employees
 patient patients student students contact contacts author authors profile profiles
 """
+_SHAPED: Final = "no word, version or technical term, so it may be an identifier"
+_NAMED: Final = "a name, because of the word before it"
 _PERSONS: Final = frozenset(_PERSONS_WORDS.split())
 _NAME: Final = re.compile(r"[A-Z][a-z]+|[A-Za-z]+\.(?!json|xml|csv|pdf|html?|txt|ya?ml|php|aspx?)[A-Za-z]+")
 
@@ -83,8 +85,7 @@ def path_template(path: str) -> str:
     if path in _CONSTANTS:
         return path
     cut = len(path) == _LONGEST_INPUT
-    if _UNUSUAL.search(path):
-        path = _MATRIX.sub("", _SLASHES.sub("/", _TAIL.sub("", _ORIGIN.sub("", path))))
+    path = _bare(path)
     segments = list(filter(None, path.split("/")))
     if cut:
         segments = [*segments[:-1], ID]  # half an identifier may look like a word
@@ -101,6 +102,32 @@ def path_template(path: str) -> str:
         kept.append(template)
         before = template
     return bounded(kept, ends_in_slash=path.endswith("/"))
+
+
+def _bare(path: str) -> str:
+    """Return a path without origin, query, fragment and matrix parameters."""
+    if _UNUSUAL.search(path):
+        return _MATRIX.sub("", _SLASHES.sub("/", _TAIL.sub("", _ORIGIN.sub("", path))))
+    return path
+
+
+def explain_path(path: str) -> list[str]:
+    """Say what :func:`obfuscate_path` changes in ``path``, and why, in order of appearance."""
+    template, bare = obfuscate_path(path), _bare(path[:_LONGEST_INPUT])
+    if template in _CONSTANTS:
+        return []
+    segments = list(filter(None, bare.split("/")))
+    kept = list(filter(None, template.split("/")))
+    said = [
+        f"{segment} -> {shown}: {_NAMED if _segment(segment) == segment else _SHAPED}"
+        for segment, shown in zip(segments, kept, strict=False)
+        if segment != shown
+    ]
+    if len(segments) > len(kept):
+        said.append(f"only {len(kept)} of {len(segments)} segments are kept: a template is short")
+    if bare != path:
+        said.append("scheme, host, query, fragment and parameters of a segment are never kept")
+    return said
 
 
 def _is_version_here(segment: str, before: str, position: int, *, last: bool) -> bool:
