@@ -16,6 +16,7 @@ import msgspec
 
 from calos_telemetry.contract.counters import COUNTER_NAMES
 from calos_telemetry.contract.report import Report, VerifyRequest, inflate
+from calos_telemetry.contract.rows import ErrorRow
 from calos_telemetry.errors import ProtocolError
 
 _V4 = re.compile(r"(?<![\d.])(?<!ersion[ =])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)")
@@ -81,6 +82,7 @@ _SHAPED = frozenset(
 _VERSIONS = frozenset({"app", "sdk", "python", "os"})
 """Version numbers: they hold dots and digits as addresses do."""
 
+_MOST_NAMED = 5
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -98,7 +100,15 @@ def findings(body: bytes) -> Iterator[str]:
         return
     if request.telemetry is not None and any(row.counter not in COUNTER_NAMES for row in request.telemetry.aggregates):
         yield "a counter is not in the list of counters"
-    yield from _objections(msgspec.to_builtins(request))
+    found = list(_objections(msgspec.to_builtins(request)))
+    yield from found
+    if found and request.telemetry is not None and (failures := _suspected(request.telemetry.errors)):
+        yield f"the failures are {', '.join(failures[:_MOST_NAMED])}"
+
+
+def _suspected(rows: list[ErrorRow]) -> list[str]:
+    """Return the fingerprints by which the operator finds the failures that are objected to."""
+    return [row.fingerprint for row in rows if next(_objections(msgspec.to_builtins(row)), None) is not None]
 
 
 def without_suspects(report: Report) -> Report:
