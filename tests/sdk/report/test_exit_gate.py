@@ -280,7 +280,29 @@ def test_any_text_is_judged(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "char", ["1", "a", "f", ":", ".", "@", "-", "a.", "1 ", "a@", "::", "0:", "eyJ", "/home/", "%40"]
+    "char",
+    [
+        "1",
+        "a",
+        "f",
+        ":",
+        ".",
+        "@",
+        "-",
+        "a.",
+        "1 ",
+        "a@",
+        "::",
+        "0:",
+        "eyJ",
+        "/home/",
+        "%40",
+        "a1",
+        "pwd=",
+        "(1) ",
+        "sk_a",
+        "C:\\Users\\",
+    ],
 )
 def test_no_text_is_slow(char: str) -> None:
     """A report full of what the patterns begin with is judged in linear time: 500 messages of the longest length."""

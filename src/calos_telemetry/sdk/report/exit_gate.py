@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -103,12 +104,13 @@ def findings(body: bytes) -> Iterator[str]:
     found = list(_objections(msgspec.to_builtins(request)))
     yield from found
     if found and request.telemetry is not None and (failures := _suspected(request.telemetry.errors)):
-        yield f"the failures are {', '.join(failures[:_MOST_NAMED])}"
+        yield f"the failures are {', '.join(failures)}"
 
 
 def _suspected(rows: list[ErrorRow]) -> list[str]:
-    """Return the fingerprints by which the operator finds the failures that are objected to."""
-    return [row.fingerprint for row in rows if next(_objections(msgspec.to_builtins(row)), None) is not None]
+    """Return the fingerprints by which the operator finds the first failures that are objected to."""
+    suspects = (row for row in rows if next(_objections(msgspec.to_builtins(row)), None) is not None)
+    return [row.fingerprint for row in islice(suspects, _MOST_NAMED)]
 
 
 def without_suspects(report: Report) -> Report:
