@@ -32,6 +32,7 @@ from calos_telemetry.sdk.record.mounts import warning_of
 from calos_telemetry.sdk.record.own_work import own_work
 from calos_telemetry.sdk.record.pipeline import Pipeline
 from calos_telemetry.sdk.record.spool import Spool
+from calos_telemetry.sdk.record.visits import Visits
 from calos_telemetry.sdk.schedule import Job, Schedule
 from calos_telemetry.settings import Settings
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("calos_telemetry")
 _SYNC_SECONDS = 1.0
 _VERIFY_SECONDS = 60.0
+_DAY_SECONDS = 60.0
 _CLEAN_SECONDS = 3_600.0
 _FLUSH_PATIENCE = 10.0
 _FULL = 150_000
@@ -116,6 +118,7 @@ class Telemetry:
         for note in filter(None, (policy.note, policy.file.note, self.disk_warning)):
             _LOG.warning("%s", note)
         self._declare()
+        visits = Visits(home / "days")
         countries = Countries(self.settings.geo_database, self.settings.country_header)
         self.pipeline = Pipeline(
             policy,
@@ -124,6 +127,7 @@ class Telemetry:
             self._features,
             declarations=self.declarations,
             countries=countries,
+            visits=visits,
             feature_tags=self._feature_tags,
         )
         self._apart = DrainApart(self.settings)
@@ -131,6 +135,7 @@ class Telemetry:
             [
                 Job("read the policy file", _SYNC_SECONDS, self._look_at_policy),
                 Job("bring the spool to the disk", _SYNC_SECONDS, spool.sync),
+                Job("have the key of the day", _DAY_SECONDS, visits.prepare),
                 Job("write down the database queries", _SYNC_SECONDS, self.pipeline.write_queries),
                 Job("drain the spool", self.settings.drain_seconds, self._drain),
                 Job("look after the drain", _SYNC_SECONDS, self._look_after_drain),

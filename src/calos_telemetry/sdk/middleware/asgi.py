@@ -70,8 +70,10 @@ class TelemetryMiddleware:
                     facts.user_agent = value.decode("latin-1")
                 elif name == b"sec-gpc":
                     facts.private = value == b"1"
-            if pipeline.countries.known:
-                _note_place(facts, scope)
+            client = scope.get("client")
+            facts.address = client[0] if client else None
+            if pipeline.countries.header is not None:
+                facts.country = _last_of(pipeline.countries.header, scope)
         except Exception as error:  # noqa: BLE001 - the boundary: nothing of ours may reach the application
             self.telemetry.swallow(error)
             return None
@@ -91,13 +93,10 @@ class TelemetryMiddleware:
             self.telemetry.swallow(error)
 
 
-def _note_place(facts: RequestFacts, scope: Scope) -> None:
-    """Note the peer, and of the trusted header the last value, which is the one that the nearest proxy wrote."""
-    client = scope.get("client")
-    facts.address = client[0] if client else None
-    wanted = facts.pipeline.countries.header
+def _last_of(wanted: bytes, scope: Scope) -> str | None:
+    """Return the last value of the trusted header: the one that the nearest proxy wrote."""
     values = [value for name, value in scope.get("headers", ()) if name == wanted]
-    facts.country = values[-1].decode("latin-1") if values else None
+    return values[-1].decode("latin-1") if values else None
 
 
 def _who(scope: Scope) -> tuple[object, object]:

@@ -48,6 +48,7 @@ from calos_telemetry.sdk.record.queries import QueryTally
 from calos_telemetry.sdk.record.spool import Spool
 from calos_telemetry.sdk.record.styles import style_of
 from calos_telemetry.sdk.record.usage import UsedFeatures
+from calos_telemetry.sdk.record.visits import Visits
 
 _NO_ROUTE = frozenset({301, 307, 308, 404, 405, CLIENT_LEFT})
 """Answers that routers give where no route matches: nothing is there, or it is at a tidier path (a slash more or less)."""
@@ -83,6 +84,7 @@ class Pipeline:
         *,
         declarations: Declarations | None = None,
         countries: Countries | None = None,
+        visits: Visits | None = None,
         feature_tags: bool = False,
     ) -> None:
         """``features`` maps a prefix of a route template to the name of the feature behind it."""
@@ -94,6 +96,7 @@ class Pipeline:
         self._declarations = declarations or Declarations()
         self._hash_user = identifiers.user
         self._hash_session = identifiers.session
+        self._visits = visits
         self.features = UsedFeatures(features or {}, self._declarations.features, any_tag=feature_tags)
         self.tally = QueryTally()
         self.spans = False  # whether spans of OpenTelemetry feed us as well
@@ -262,7 +265,10 @@ class Pipeline:
         """Return the user and session hashes; none for visitors who sent ``Sec-GPC: 1``."""
         if facts is None or facts.private:
             return None, None
-        return self._hash_user(facts.user), self._hash_session(facts.session)
+        session = self._hash_session(facts.session)
+        if session is None and facts.address is not None and self._visits is not None:
+            session = self._visits.session(facts.address, facts.user_agent or "", facts.at)
+        return self._hash_user(facts.user), session
 
     def _append(self, at: int, event: Event) -> bool:
         restrictions = self._file.restrictions
