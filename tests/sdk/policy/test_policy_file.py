@@ -17,7 +17,7 @@ from calos_telemetry.sdk.policy.decision import Policy
 from calos_telemetry.sdk.policy.file import CATEGORIES, OPTIONAL_FIELDS, STRICTEST, read_policy_file
 from calos_telemetry.sdk.policy.restrictions import WITHHELD, Names, Restrictions
 from calos_telemetry.sdk.policy.watch import FilePolicy, has_policy_file
-from calos_telemetry.settings import Settings
+from calos_telemetry.settings import MAX_REVIEW_HOURS, Settings
 
 REQUEST = ApiRequest(
     "GET", "/internal/:id", 200, 5, 1, 1, "payroll", "u" * 16, "s" * 16, "CH", "Firefox", "Linux", "rest", None, True
@@ -147,18 +147,19 @@ def test_a_change_is_noticed_and_obeyed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tier", [Tier.COMMUNITY, Tier.PRO, Tier.ENTERPRISE])
 def test_a_broken_file_takes_away_all_that_the_tier_allows(tmp_path: Path, tier: Tier) -> None:
-    """It fails towards less, says so, and is obeyed again once it is corrected."""
+    """It fails towards less and later, says so, and is obeyed again once it is corrected."""
     file = tmp_path / "policy.toml"
     file.write_text("[drop")
     policy = FilePolicy(Settings(home=tmp_path), tier)
     assert policy.restrictions is not None
     assert policy.restrictions.fields == STRICTEST.restrictions.fields
     assert policy.restrictions.categories == (CATEGORIES if tier is Tier.ENTERPRISE else frozenset())
+    assert policy.review_hours == MAX_REVIEW_HOURS, "what was to be read first does not leave because of a typing error"
     assert policy.note is not None
     assert "not TOML" in policy.note
     file.write_text("")
     policy.refresh()
-    assert not any((policy.restrictions, policy.note))
+    assert not any((policy.restrictions, policy.note, policy.review_hours))
 
 
 def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:

@@ -39,9 +39,10 @@ class PolicyFile:
 
 
 STRICTEST: Final = PolicyFile(
-    Restrictions(categories=CATEGORIES, fields=OPTIONAL_FIELDS, routes=Names.of("*"), features=Names.of("*"))
+    Restrictions(categories=CATEGORIES, fields=OPTIONAL_FIELDS, routes=Names.of("*"), features=Names.of("*")),
+    review_hours=MAX_REVIEW_HOURS,
 )
-"""How a file counts that cannot be used: as one that takes away all that a file can."""
+"""How a file counts that cannot be used: as one that takes away all that a file can, and lets reports wait the longest."""
 
 
 def read_policy_file(file: Path) -> PolicyFile:
