@@ -15,7 +15,7 @@ import urllib3
 
 from calos_telemetry.errors import TransportError
 from calos_telemetry.sdk.license import transport
-from calos_telemetry.sdk.license.transport import HttpTransport
+from calos_telemetry.sdk.license.transport import HttpTransport, NoTransport
 
 Script = Callable[[BaseHTTPRequestHandler], None]
 
@@ -234,3 +234,9 @@ def test_the_hosts_certificates_are_used(monkeypatch: pytest.MonkeyPatch, name: 
     assert transport._trust(str(tmp_path)) == {"ca_cert_dir": str(tmp_path)}
     assert transport._trust("bundle.pem") == {"ca_certs": "bundle.pem"}
     assert transport._trust(None) == {}
+
+
+def test_an_erasure_behind_an_air_gap_is_shown_its_own_way_out() -> None:
+    """What refuses names the command that carries an erasure by file: a mere export would carry the license request."""
+    with pytest.raises(TransportError, match="erase --export"):
+        NoTransport().erase(b"", {})

@@ -17,7 +17,7 @@ from calos_telemetry.errors import TransportError
 
 AIR_GAPPED = (
     "this install is air-gapped (TELEMETRY_DISABLED=true, and the license key allows it): nothing is sent;"
-    " use `calos-telemetry export` and `import`"
+    " use `calos-telemetry export`, or `erase --export` for an erasure, and `import`"
 )
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=10.0)
 _WHOLE_ANSWER = 30.0
