@@ -43,7 +43,7 @@ def status(in_json: bool) -> None:
             "note": install.policy.note,
             "policy": install.policy.file.note,
             "new": _new(install.difference()),
-            "hint": None if books.recorded else _NEW,
+            "hint": None if books.recorded or not install.policy.store().allowed else _NEW,
             "tier": license_state.tier,
             "license": license_state.reason,
             "warning": license_state.warning,

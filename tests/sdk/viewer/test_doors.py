@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -203,7 +204,7 @@ def test_nobody_else_learns_from_these_pages(open_door: Ask) -> None:
     assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'")
     assert (answer.headers["cache-control"], answer.headers["x-frame-options"]) == ("no-store", "DENY")
     assert "<script" not in answer.body
-    assert "://" not in answer.body
+    assert not re.search(r"""(src|href|action|srcset|data)\s*=\s*["']?\s*([a-z]+:)?//|url\(|@import""", answer.body)
     assert int(answer.headers["content-length"]) == len(answer.body.encode("latin-1"))
 
 
