@@ -41,8 +41,9 @@ def assert_pro(it: LicenseState) -> None:
     assert not it.branding_required
 
 
-def assert_community(it: LicenseState) -> None:
-    assert (it.tier, it.valid, it.features) == (Tier.COMMUNITY, True, frozenset())
+def assert_community(it: LicenseState, *, valid: bool = False) -> None:
+    """Only where no key is configured is community a valid license; a key that does not hold is none."""
+    assert (it.tier, it.valid, it.features) == (Tier.COMMUNITY, valid, frozenset())
     assert not it.allow_white_label
     assert it.branding_required
 
@@ -50,7 +51,7 @@ def assert_community(it: LicenseState) -> None:
 def test_without_a_key_it_is_community() -> None:
     """No license key means community, which is valid, branded, and nothing to warn of."""
     it = resolve(Known(), NOW)
-    assert_community(it)
+    assert_community(it, valid=True)
     assert (it.reason, it.warning) == ("no license key: community", None)
     assert it == community()
 
@@ -90,7 +91,7 @@ def test_silence_of_the_vendor_only_warns(days: int, warned: bool) -> None:
 def test_silence_warns_a_community_install_too() -> None:
     """Community loses nothing to silence either, and is told of it."""
     it = resolve(Known(said=said("COMMUNITY", NOW), heard_at=NOW - DAY_MS), NOW)
-    assert_community(it)
+    assert_community(it, valid=True)
     assert it.warning is not None
 
 

@@ -57,7 +57,11 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class LicenseState:
-    """What holds now.  ``reason`` and ``warning`` are sentences for people."""
+    """What holds now.  ``reason`` and ``warning`` are sentences for people.
+
+    ``valid`` is false where a license key is configured that proves nothing (any more); none at all is a valid license,
+    that of the community.
+    """
 
     tier: Tier
     valid: bool
@@ -81,6 +85,11 @@ def community(reason: str = "no license key: community", warning: str | None = N
     return LicenseState(Tier.COMMUNITY, valid=True, reason=reason, warning=warning)
 
 
+def _lost(reason: str, warning: str) -> LicenseState:
+    """Return the state of an install whose license key does not hold."""
+    return LicenseState(Tier.COMMUNITY, valid=False, reason=f"community: {reason}", warning=warning)
+
+
 DEVELOPMENT = LicenseState(
     Tier.DEVELOPMENT,
     valid=True,
@@ -93,12 +102,12 @@ DEVELOPMENT = LicenseState(
 def resolve(known: Known, now: int) -> LicenseState:
     """Return what holds at ``now`` (unix ms)."""
     if known.problem is not None:
-        return community(f"community: {known.problem}", warning=known.problem)
+        return _lost(known.problem, known.problem)
     if known.tier is Tier.COMMUNITY:
         return community(warning=_warning(known, now))
     if known.said is not None and known.said.code in NO:
         word = known.said.code.lower()
-        return community(f"community: the vendor says that the license is {word}", known.said.sentence)
+        return _lost(f"the vendor says that the license is {word}", known.said.sentence)
     if looks_expired(known, now):
         return _past_expiry(known, now)
     reason = f"{known.tier.value}: proved by the license key"
@@ -118,7 +127,7 @@ def _past_expiry(known: Known, now: int) -> LicenseState:
     if max(used, known.heard_at - expired_at) < grace:
         reason, warning = f"{known.tier.value}: {ended}, grace holds", f"{ended}: renew it"
         return LicenseState(known.tier, True, reason, warning, known.features)
-    return community(f"community: {ended}", f"{ended}: renew it")
+    return _lost(ended, f"{ended}: renew it")
 
 
 def _warning(known: Known, now: int) -> str | None:

@@ -141,7 +141,7 @@ def _license(telemetry: Telemetry, _call: Call) -> Reply:
 
 def _clear_license(telemetry: Telemetry, _call: Call) -> Reply:
     telemetry.clear_license()
-    message = "The cached lease is forgotten; the license key stays, and is verified anew within two minutes"
+    message = "The cached lease is forgotten, but for a signed no; the license key stays, and is verified anew within two minutes"
     return _json(200, {"success": True, "message": message, **license_content(telemetry)})
 
 
