@@ -176,11 +176,10 @@ def _elected(home: Path) -> int | None:
     lock = above_standard(os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         os.close(lock)
-        return None
-    except OSError:
-        os.close(lock)
+        if isinstance(error, BlockingIOError):
+            return None
         raise
     return lock
 
@@ -188,15 +187,14 @@ def _elected(home: Path) -> int | None:
 def _asked(settings: Settings, lock: int, *, everything: bool) -> dict[str, Any]:
     path = [entry for entry in sys.path if isinstance(entry, str) and entry]  # "": a directory that may be gone
     told = dataclasses.asdict(settings)
-    plain = {name: str(value) if isinstance(value, Path) else value for name, value in told.items()}
-    return {"path": path, "settings": plain, "lock": lock, "everything": everything}
+    files = {name: str(value) for name, value in told.items() if isinstance(value, Path)}
+    plain = {name: value for name, value in told.items() if name not in files}
+    return {"path": path, "settings": plain, "files": files, "lock": lock, "everything": everything}
 
 
-def _settings(told: dict[str, Any]) -> Settings:
-    paths = {
-        name: Path(told[name]) for name in ("home", "declarations", "geo_database", "policy") if told[name] is not None
-    }
-    return Settings(**{**told, **paths})
+def _settings(asked: dict[str, Any]) -> Settings:
+    files = {name: Path(file) for name, file in asked["files"].items()}
+    return Settings(**{**asked["settings"], **files})
 
 
 def work(asked: dict[str, Any]) -> None:
@@ -207,7 +205,7 @@ def work(asked: dict[str, Any]) -> None:
     try:
         from calos_telemetry.sdk.install import Install  # noqa: PLC0415 - whatever fails in it is to be told
 
-        install = Install(_settings(asked["settings"]))
+        install = Install(_settings(asked))
         answer["elected"] = install.drain().elected
         if asked["everything"]:
             install.verify_if_due()

@@ -25,14 +25,13 @@ def thin(connection: Connection, batch: Batch, budget: int) -> Batch:
     """Return the batch with the events that are to be kept, and count per day how many are and how many are not."""
     arrived = Counter([stored.at // MS_PER_DAY for stored in batch.events])
     seen = {day: _seen(connection, batch.install_id, day) for day in arrived}
-    if all(seen[day] + number <= budget for day, number in arrived.items()):
-        kept = batch
-    else:
+    kept, days = batch, arrived
+    if any(seen[day] + number > budget for day, number in arrived.items()):
         kept = Batch(batch.install_id, batch.revision, [one for one in batch.events if _is_kept(one, seen, budget)])
-    days = Counter([stored.at // MS_PER_DAY for stored in kept.events])
-    thinned = arrived - days
-    aggregates.add(connection, batch, {(day, KEPT, ""): number for day, number in days.items()})
-    aggregates.add(connection, batch, {(day, THINNED, ""): number for day, number in thinned.items()})
+        days = Counter([stored.at // MS_PER_DAY for stored in kept.events])
+    counted = {(day, KEPT, ""): number for day, number in days.items()}
+    counted.update({(day, THINNED, ""): number for day, number in (arrived - days).items()})
+    aggregates.add(connection, batch, counted)
     return kept
 
 
